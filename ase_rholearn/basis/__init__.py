@@ -1,0 +1,26 @@
+"""The auxiliary basis: shells, atomic densities, harmonics and their closed-form integrals."""
+
+from .atomic_density import AtomicDensity
+from .basis import Basis, Layout
+from .build import even_tempered, from_pyscf
+from .harmonics import harmonic_polynomials, solid_harmonics
+from .pyscf_order import from_pyscf_order, pyscf_permutation, to_pyscf_order
+from .shells import Shell
+from .tensormap import block_keys, from_tensormap, to_tensormap
+
+__all__ = [
+    "AtomicDensity",
+    "Basis",
+    "Layout",
+    "Shell",
+    "block_keys",
+    "even_tempered",
+    "from_pyscf",
+    "from_pyscf_order",
+    "from_tensormap",
+    "harmonic_polynomials",
+    "pyscf_permutation",
+    "solid_harmonics",
+    "to_pyscf_order",
+    "to_tensormap",
+]

@@ -1,0 +1,338 @@
+"""The auxiliary basis: which functions sit on which species, and the baseline below them.
+
+Atomic units (bohr, electrons) inside; coefficients are in e/bohr^1.5.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+
+from .atomic_density import AtomicDensity
+from .shells import Shell, radial_coulomb, radial_overlap
+
+#: Version of the dictionary form; see :meth:`Basis.to_dict`.
+SCHEMA_VERSION = 1
+
+
+class Layout(NamedTuple):
+    """Labels of every entry of a flat coefficient vector, each of shape (size,)."""
+
+    atom: np.ndarray
+    l: np.ndarray
+    n: np.ndarray
+    m: np.ndarray
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Atom-centred functions of every species, with the densities of the free atoms.
+
+    A flat coefficient vector runs over atoms in the order of the ``Atoms`` object, then
+    l, then n, then m = -l..l (fastest).
+
+    Attributes
+    ----------
+    shells
+        Shells of each atomic number, sorted by l. The order within one l is kept.
+    atomic_densities
+        The spherical baseline rho_Z of each atomic number. Empty if the coefficients
+        describe the whole density.
+    kind
+        ``"all-electron"`` or ``"valence"``.
+    core_charges
+        The charge that the density neutralises, by atomic number. Left out for
+        all-electron bases, where it is Z.
+    name
+        For people.
+
+    >>> basis = Basis.from_shells({"H": [(0, [1.0, 0.3]), (1, [0.8])]})
+    >>> basis.size([1, 1])
+    10
+    >>> basis.layout([1]).m.tolist()
+    [0, 0, -1, 0, 1]
+    """
+
+    shells: Mapping[int, tuple[Shell, ...]]
+    atomic_densities: Mapping[int, AtomicDensity] = field(default_factory=dict)
+    kind: Literal["all-electron", "valence"] = "all-electron"
+    core_charges: Mapping[int, float] = field(default_factory=dict)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.shells:
+            raise ValueError("a basis needs shells of at least one species")
+        if self.kind not in ("all-electron", "valence"):
+            raise ValueError(f'kind is {self.kind!r}: give "all-electron" or "valence"')
+        ordered = {int(z): tuple(self.shells[z]) for z in sorted(self.shells)}
+        for z, shells in ordered.items():
+            symbol = _symbol(z)
+            if not shells:
+                raise ValueError(f"the basis has no functions for {symbol}")
+            angular = [shell.l for shell in shells]
+            if angular != sorted(angular):
+                raise ValueError(f"the shells of {symbol} must be sorted by l, got l = {angular}")
+        if self.kind == "valence" and set(self.core_charges) != set(ordered):
+            raise ValueError("a valence basis needs core_charges for each of its species")
+        if self.atomic_densities and set(self.atomic_densities) != set(ordered):
+            raise ValueError(
+                f"atomic_densities are given for {_symbols(self.atomic_densities)} but the basis "
+                f"has {_symbols(ordered)}: give one for each species, or none"
+            )
+        for name, value in (
+            ("shells", ordered),
+            ("atomic_densities", {int(z): d for z, d in sorted(self.atomic_densities.items())}),
+            ("core_charges", {int(z): float(c) for z, c in sorted(self.core_charges.items())}),
+        ):
+            object.__setattr__(self, name, value)
+
+    # construction ------------------------------------------------------------------
+
+    @classmethod
+    def from_shells(
+        cls,
+        shells: Mapping[str | int, Iterable[tuple[int, Sequence[float]]]],
+        **options: Any,
+    ) -> Basis:
+        """Uncontracted basis from exponents: ``{"O": [(l, [exponents]), ...], ...}``.
+
+        The exponents of one l are sorted from tight to diffuse.
+        """
+        built = {
+            _atomic_number(species): tuple(
+                Shell.normalized(l, [a])
+                for l, exponents in sorted(entries, key=lambda entry: entry[0])
+                for a in sorted(exponents, reverse=True)
+            )
+            for species, entries in shells.items()
+        }
+        return cls(built, **options)
+
+    def with_atomic_densities(self, densities: Mapping[int, AtomicDensity]) -> Basis:
+        """The same functions on another baseline."""
+        return Basis(self.shells, dict(densities), self.kind, self.core_charges, self.name)
+
+    # structure ---------------------------------------------------------------------
+
+    @cached_property
+    def species(self) -> tuple[int, ...]:
+        """Atomic numbers, ascending."""
+        return tuple(self.shells)
+
+    @cached_property
+    def l_max(self) -> int:
+        """Highest angular momentum of any species."""
+        return max(shell.l for shells in self.shells.values() for shell in shells)
+
+    def radial_functions(self, z: int, l: int) -> tuple[Shell, ...]:
+        """Shells of one species and one l, in the order n = 0, 1, ..."""
+        return tuple(shell for shell in self.shells[z] if shell.l == l)
+
+    @cached_property
+    def sizes(self) -> dict[int, int]:
+        """Functions per atom, by atomic number."""
+        return {z: sum(2 * s.l + 1 for s in shells) for z, shells in self.shells.items()}
+
+    def check_species(self, numbers: Iterable[int], *, owner: str = "the basis") -> None:
+        """Raise a ValueError that names the species which the basis lacks."""
+        missing = sorted(set(map(int, numbers)) - set(self.species))
+        if missing:
+            raise ValueError(
+                f"{owner} does not know the species {_symbols(missing)}: "
+                f"it has {_symbols(self.species)}"
+            )
+
+    def size(self, numbers: Sequence[int] | np.ndarray) -> int:
+        """Length of the flat vector of a structure with these atomic numbers."""
+        self.check_species(numbers)
+        return sum(self.sizes[int(z)] for z in numbers)
+
+    def offsets(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Where each atom's coefficients start, and the total length: shape (natoms + 1,)."""
+        self.check_species(numbers)
+        return np.concatenate([[0], np.cumsum([self.sizes[int(z)] for z in numbers])]).astype(int)
+
+    def layout(self, numbers: Sequence[int] | np.ndarray) -> Layout:
+        """Labels atom, l, n, m of each coefficient."""
+        self.check_species(numbers)
+        parts = [self._species_layout[int(z)] for z in numbers]
+        atom = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
+        l, n, m = (
+            np.concatenate([part[k] for part in parts]) if parts else np.zeros(0, int)
+            for k in range(3)
+        )
+        return Layout(atom, l, n, m)
+
+    @cached_property
+    def _species_layout(self) -> dict[int, np.ndarray]:
+        """Rows l, n, m of one atom of each species: shape (3, size)."""
+        layouts = {}
+        for z, shells in self.shells.items():
+            count = dict.fromkeys(range(self.l_max + 1), 0)
+            columns = []
+            for shell in shells:
+                columns += [(shell.l, count[shell.l], m) for m in range(-shell.l, shell.l + 1)]
+                count[shell.l] += 1
+            layouts[z] = np.array(columns, dtype=int).T
+        return layouts
+
+    def check_coefficients(
+        self,
+        numbers: Sequence[int] | np.ndarray,
+        coefficients: Any,
+        *,
+        argument: str = "coefficients",
+    ) -> np.ndarray:
+        """The coefficients as a float64 vector, after checks of length and finiteness."""
+        vector = np.asarray(coefficients, dtype=float)
+        expected = self.size(numbers)
+        if vector.shape != (expected,):
+            raise ValueError(
+                f"{argument} has shape {vector.shape} but this basis has {expected} functions "
+                f"on {len(numbers)} atoms: is it the basis that the coefficients belong to?"
+            )
+        if not np.isfinite(vector).all():
+            raise ValueError(f"{argument} contains {np.sum(~np.isfinite(vector))} NaN or infinity")
+        return vector
+
+    # closed-form quantities --------------------------------------------------------
+
+    def core_charge(self, z: int) -> float:
+        """Charge of the nucleus (all-electron) or of nucleus and core (valence)."""
+        return self.core_charges[z] if self.kind == "valence" else float(z)
+
+    def baseline_electrons(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Electrons of the atomic densities: shape (natoms,); zeros without a baseline."""
+        if not self.atomic_densities:
+            return np.zeros(len(numbers))
+        return np.array([self._atomic_electrons[int(z)] for z in numbers])
+
+    @cached_property
+    def _atomic_electrons(self) -> dict[int, float]:
+        return {z: d.number_of_electrons for z, d in self.atomic_densities.items()}
+
+    def electrons(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Electrons that each function holds at unit coefficient: shape (size,).
+
+        Only s functions hold any: sqrt(4 pi) times the integral of R r^2 dr.
+        """
+        self.check_species(numbers)
+        return np.concatenate([self._species_moments[int(z)][0] for z in numbers])
+
+    def dipoles(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        """First moment of each function about its own centre, in bohr: shape (size, 3)."""
+        self.check_species(numbers)
+        return np.concatenate([self._species_moments[int(z)][1] for z in numbers])
+
+    @cached_property
+    def _species_moments(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        moments = {}
+        for z, shells in self.shells.items():
+            charge, dipole = np.zeros(self.sizes[z]), np.zeros((self.sizes[z], 3))
+            start = 0
+            for shell in shells:
+                if shell.l == 0:
+                    charge[start] = np.sqrt(4 * np.pi) * shell.moment(2)
+                if shell.l == 1:
+                    # m = -1, 0, 1 point along y, z, x
+                    dipole[start : start + 3][[0, 1, 2], [1, 2, 0]] = np.sqrt(
+                        4 * np.pi / 3
+                    ) * shell.moment(3)
+                start += 2 * shell.l + 1
+            moments[z] = charge, dipole
+        return moments
+
+    def radial_metric(self, z: int, l: int, metric: str = "overlap") -> np.ndarray:
+        """Gram matrix of the functions of one species and one l: shape (n, n).
+
+        ``metric`` is ``"overlap"`` or ``"coulomb"`` (Hartree); see
+        :func:`~ase_rholearn.basis.shells.radial_overlap`.
+        """
+        shells = self.radial_functions(z, l)
+        if metric == "overlap":
+            return radial_overlap(shells)
+        if metric == "coulomb":
+            return radial_coulomb(shells)
+        raise ValueError(f'metric is {metric!r}: give "overlap" or "coulomb"')
+
+    # serialisation -----------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; floats survive the round trip bit for bit."""
+        return {
+            "schema": SCHEMA_VERSION,
+            "name": self.name,
+            "kind": self.kind,
+            "core_charges": {_symbol(z): c for z, c in self.core_charges.items()},
+            "shells": {_symbol(z): [s.to_dict() for s in v] for z, v in self.shells.items()},
+            "atomic_densities": {
+                _symbol(z): d.to_dict() for z, d in self.atomic_densities.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Basis:
+        """The inverse of :meth:`to_dict`."""
+        if data.get("schema") != SCHEMA_VERSION:
+            raise ValueError(
+                f"the basis has schema {data.get('schema')!r}, this version reads "
+                f"{SCHEMA_VERSION}: update ase_rholearn, or rebuild the file"
+            )
+        return cls(
+            shells={
+                _atomic_number(symbol): tuple(map(Shell.from_dict, shells))
+                for symbol, shells in data["shells"].items()
+            },
+            atomic_densities={
+                _atomic_number(symbol): AtomicDensity.from_dict(density)
+                for symbol, density in data["atomic_densities"].items()
+            },
+            kind=data["kind"],
+            core_charges={_atomic_number(s): c for s, c in data["core_charges"].items()},
+            name=data["name"],
+        )
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` as text."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> Basis:
+        """The inverse of :meth:`to_json`."""
+        return cls.from_dict(json.loads(text))
+
+    def __str__(self) -> str:
+        letters = "spdfghiklm"
+        parts = []
+        for z, shells in self.shells.items():
+            counts = [(l, sum(s.l == l for s in shells)) for l in range(self.l_max + 1)]
+            text = "".join(f"{count}{letters[l]}" for l, count in counts if count)
+            parts.append(f"{_symbol(z)} {text} ({self.sizes[z]})")
+        title = self.name or "basis"
+        baseline = "deformation density" if self.atomic_densities else "total density"
+        return f"{title}, {self.kind} {baseline}: " + ", ".join(parts)
+
+
+def _symbol(z: int) -> str:
+    if not 0 < z < len(chemical_symbols):
+        raise ValueError(f"{z} is not an atomic number")
+    return chemical_symbols[z]
+
+
+def _symbols(numbers: Iterable[int]) -> str:
+    return ", ".join(_symbol(int(z)) for z in numbers)
+
+
+def _atomic_number(species: str | int) -> int:
+    if isinstance(species, str):
+        if species not in atomic_numbers or atomic_numbers[species] == 0:
+            raise ValueError(f"{species!r} is not a chemical symbol")
+        return int(atomic_numbers[species])
+    _symbol(int(species))
+    return int(species)

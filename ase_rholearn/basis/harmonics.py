@@ -1,0 +1,90 @@
+"""Real solid harmonics in plain torch, and as polynomials.
+
+Order m = -l..+l and signs as in sphericart, featomic and metatensor, for example
+r Y_1 = sqrt(3 / 4 pi) (y, z, x). PySCF's functions differ only by the order of l = 1.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+
+def solid_harmonics(vectors: torch.Tensor, l_max: int) -> torch.Tensor:
+    """r^l Y_lm of every vector for l = 0..l_max, by stable recurrences in l and m.
+
+    Parameters
+    ----------
+    vectors
+        Shape (n, 3), any length unit.
+    l_max
+        Highest angular momentum.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape (n, (l_max + 1)^2); function (l, m) is column l^2 + l + m. It can be compiled
+        by TorchScript and differentiated any number of times, also at the origin.
+
+    >>> solid_harmonics(torch.tensor([[0.0, 0.0, 2.0]]), 1)
+    tensor([[0.2821, 0.0000, 0.9772, 0.0000]])
+    """
+    x, y, z = vectors[:, 0], vectors[:, 1], vectors[:, 2]
+    r2 = x * x + y * y + z * z
+
+    # (x + i y)^m = cosines[m] + i sines[m]
+    cosines: list[torch.Tensor] = [torch.ones_like(x)]
+    sines: list[torch.Tensor] = [torch.zeros_like(x)]
+    for m in range(1, l_max + 1):
+        cosines.append(x * cosines[m - 1] - y * sines[m - 1])
+        sines.append(x * sines[m - 1] + y * cosines[m - 1])
+
+    columns: list[torch.Tensor] = [x] * ((l_max + 1) * (l_max + 1))
+    diagonal = 1.0 / math.sqrt(4.0 * math.pi)  # the constant A_mm of A_lm(z, r^2)
+    for m in range(l_max + 1):
+        factor = 1.0
+        if m > 0:
+            diagonal = diagonal * math.sqrt((2.0 * m + 1.0) / (2.0 * m))
+            factor = math.sqrt(2.0)
+        two_below = torch.zeros_like(x)
+        one_below = torch.full_like(x, diagonal * factor)
+        for l in range(m, l_max + 1):
+            current = one_below
+            if l > m:
+                up = math.sqrt((4.0 * l * l - 1.0) / (1.0 * l * l - m * m))
+                k = l - 1.0
+                down = math.sqrt((k * k - m * m) / (4.0 * k * k - 1.0))
+                current = up * (z * one_below - down * r2 * two_below)
+                two_below = one_below
+                one_below = current
+            columns[l * l + l + m] = current * cosines[m]
+            if m > 0:
+                columns[l * l + l - m] = current * sines[m]
+    return torch.stack(columns, dim=1)
+
+
+def harmonic_polynomials(l: int) -> np.ndarray:
+    """Solid harmonics of one l as coefficients of monomials.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (2 l + 1, l + 1, l + 1, l + 1): element [l + m, i, j, k] multiplies x^i y^j z^k;
+        it is zero unless i + j + k = l.
+    """
+    return _fit_polynomials(lambda v: solid_harmonics(v, l)[:, l * l :], l)
+
+
+def _fit_polynomials(functions: Callable[[torch.Tensor], torch.Tensor], l: int) -> np.ndarray:
+    """Coefficients of homogeneous polynomials of degree l from their values at points."""
+    powers = [(i, j, l - i - j) for i in range(l + 1) for j in range(l + 1 - i)]
+    points = np.random.default_rng(0).normal(size=(4 * len(powers), 3))
+    values = functions(torch.from_numpy(points)).numpy()
+    monomials = np.stack([np.prod(points ** np.array(p), axis=1) for p in powers], axis=1)
+    solution = np.linalg.lstsq(monomials, values, rcond=None)[0]
+    solution[np.abs(solution) < 1e-12] = 0.0
+    polynomials = np.zeros((values.shape[1], l + 1, l + 1, l + 1))
+    for (i, j, k), row in zip(powers, solution, strict=True):
+        polynomials[:, i, j, k] = row
+    return polynomials

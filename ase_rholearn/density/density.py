@@ -1,0 +1,394 @@
+"""``Density``: an electron density that can be asked for values, moments and charges."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import Atoms, units
+from scipy.linalg import cho_factor, cho_solve
+
+from ..basis import Basis, to_tensormap
+from ..files import atomic_write
+from ..structures import check_atoms, total_charge
+from .cube import write_cube
+from .frame import grid_frame
+from .grid import Grid, evaluate_on_grid
+from .hirshfeld import hirshfeld_populations
+from .points import evaluate_at_points
+from .terms import AtomTerms, density_terms
+
+if TYPE_CHECKING:
+    from metatensor.torch import TensorMap
+
+    from .difference import DensityDifference
+
+#: Default bound for what is neglected in one term of one atom, e/bohr^3.
+TOLERANCE = 1e-10
+
+_SCHEMA_VERSION = 1
+
+
+class Density:
+    r"""Electron density :math:`\rho(r) = \sum_A \rho_{Z_A}(|r - R_A|) + \sum_b c_b \phi_b(r)`.
+
+    In ASE's units: points in Angstrom, densities in electrons per Angstrom^3 (positive),
+    dipoles in e Angstrom. Coefficients are in e/bohr^1.5.
+
+    Parameters
+    ----------
+    atoms
+        The structure; periodic directions are those of ``atoms.pbc``. The total charge is
+        ``atoms.info["charge"]`` or the sum of its initial charges.
+    basis
+        The functions phi_b and the atomic densities rho_Z.
+    coefficients
+        Flat vector, see :meth:`Basis.layout`.
+    normalize
+        Correct the coefficients so that they hold the right number of electrons, as
+        little as possible in the Coulomb metric of each atom. What was given stays in
+        ``raw_coefficients``.
+
+    Attributes
+    ----------
+    atoms : ase.Atoms
+    basis : Basis
+    coefficients : numpy.ndarray
+    raw_coefficients : numpy.ndarray
+    normalization : float
+        Electrons that ``normalize`` added.
+
+    Examples
+    --------
+    >>> from ase.build import molecule
+    >>> basis = Basis.from_shells({"O": [(0, [1.0])], "H": [(0, [0.5])]})
+    >>> rho = Density(molecule("H2O"), basis, [4.0, 1.0, 1.0])
+    >>> round(rho.number_of_electrons, 8)
+    10.0
+    >>> rho.evaluate([[0.0, 0.0, 0.0]]).shape
+    (1,)
+    """
+
+    def __init__(
+        self, atoms: Atoms, basis: Basis, coefficients: Any, *, normalize: bool = True
+    ) -> None:
+        check_atoms(atoms)
+        self.atoms = atoms.copy()
+        self.basis = basis
+        raw = np.array(basis.check_coefficients(atoms.numbers, coefficients))
+        self.raw_coefficients = _read_only(raw)
+        self.normalization = 0.0
+        self.coefficients = self.raw_coefficients
+        if normalize:
+            self.normalization = self._expected_electrons - self._count(raw)
+            step = _charge_step(basis, atoms.numbers)
+            self.coefficients = _read_only(raw + self.normalization * step)
+
+    def __repr__(self) -> str:
+        return (
+            f"Density({self.atoms.get_chemical_formula()!r}, {len(self.coefficients)} functions, "
+            f"{self.number_of_electrons:.6f} electrons)"
+        )
+
+    def __sub__(self, other: Density) -> DensityDifference:
+        from .difference import DensityDifference
+
+        return DensityDifference(self, other)
+
+    # moments -----------------------------------------------------------------------
+
+    @property
+    def charge(self) -> int:
+        """Total charge of the structure in e."""
+        return total_charge(self.atoms)
+
+    @property
+    def core_charges(self) -> np.ndarray:
+        """Positive charge of each atom that the density surrounds: shape (natoms,), e."""
+        return np.array([self.basis.core_charge(int(z)) for z in self.atoms.numbers])
+
+    @property
+    def number_of_electrons(self) -> float:
+        """Integral over space (over the cell, if periodic), in closed form."""
+        return self._count(self.coefficients)
+
+    def dipole(self) -> np.ndarray:
+        """Dipole moment of nuclei and electrons: (3,) e Angstrom, in closed form.
+
+        For ions about the centre of nuclear charge.
+
+        Raises
+        ------
+        ValueError
+            The structure is periodic: its dipole is not defined.
+        """
+        if self.atoms.pbc.any():
+            raise ValueError(
+                f"atoms.pbc is {self.atoms.pbc.tolist()}: the dipole moment of a periodic "
+                "structure is not defined; set pbc=False if this is a molecule in a box"
+            )
+        numbers, positions = self.atoms.numbers, self.atoms.positions
+        cores = self.core_charges
+        origin = cores @ positions / cores.sum()
+        layout = self.basis.layout(numbers)
+        monopoles = cores - self.basis.baseline_electrons(numbers)
+        on_atoms = self.basis.electrons(numbers) * self.coefficients
+        monopoles = monopoles - np.bincount(layout.atom, on_atoms, minlength=len(numbers))
+        shapes = self.coefficients @ self.basis.dipoles(numbers) * units.Bohr
+        moment: np.ndarray = monopoles @ (positions - origin) - shapes
+        return moment
+
+    def charges(self, scheme: str = "hirshfeld", *, level: int = 3) -> np.ndarray:
+        """Partial charges: shape (natoms,), e; they add up to the total charge.
+
+        Parameters
+        ----------
+        scheme
+            ``"hirshfeld"``, with the basis's own atomic densities as free atoms.
+        level
+            Quality of the quadrature, 0 to 5.
+        """
+        if scheme != "hirshfeld":
+            raise ValueError(f'scheme is {scheme!r}: give "hirshfeld"')
+        if not self.basis.atomic_densities:
+            raise ValueError(
+                f"the basis {self.basis.name!r} has no atomic densities, which Hirshfeld charges "
+                "need"
+            )
+        numbers, positions, cell = self._geometry()
+        zero = np.zeros(len(self.coefficients))
+        extra = hirshfeld_populations(
+            self.basis,
+            numbers,
+            positions,
+            self._terms(TOLERANCE, baseline=False),
+            density_terms(self.basis, numbers, positions, zero, tolerance=1e-24),
+            cell,
+            self.atoms.pbc,
+            level=level,
+        )
+        charges = self.core_charges - self.basis.baseline_electrons(numbers) - extra
+        # what the quadrature missed, spread evenly
+        missed = self.core_charges.sum() - self.number_of_electrons - charges.sum()
+        corrected: np.ndarray = charges + missed / len(charges)
+        return corrected
+
+    # values ------------------------------------------------------------------------
+
+    def evaluate(self, points: Any, *, tolerance: float = TOLERANCE) -> np.ndarray:
+        """Density at points (n, 3) in Angstrom: shape (n,), e/Angstrom^3.
+
+        ``tolerance`` bounds what is neglected in each term, in e/bohr^3.
+        """
+        return self._at_points(points, "value", tolerance) / units.Bohr**3
+
+    def gradient(self, points: Any, *, tolerance: float = TOLERANCE) -> np.ndarray:
+        """Gradient at points (n, 3) in Angstrom: shape (n, 3), e/Angstrom^4."""
+        return self._at_points(points, "gradient", tolerance) / units.Bohr**4
+
+    def laplacian(self, points: Any, *, tolerance: float = TOLERANCE) -> np.ndarray:
+        """Laplacian at points (n, 3) in Angstrom: shape (n,), e/Angstrom^5."""
+        return self._at_points(points, "laplacian", tolerance) / units.Bohr**5
+
+    def on_grid(
+        self,
+        spacing: float = 0.1,
+        margin: float = 3.0,
+        *,
+        shape: tuple[int, int, int] | None = None,
+        tolerance: float = TOLERANCE,
+    ) -> Grid:
+        """Density on a uniform grid: over the cell, or over a box around a molecule.
+
+        Parameters
+        ----------
+        spacing
+            Largest distance of neighbouring points along an axis, Angstrom.
+        margin
+            Space beyond the outermost nuclei in directions that are not periodic,
+            Angstrom.
+        shape
+            Points along each axis, instead of ``spacing``.
+        tolerance
+            Bound for what is neglected in each term, e/bohr^3.
+        """
+        frame = grid_frame(self.atoms, spacing, margin, shape)
+        return self.on_frame(frame, tolerance=tolerance)
+
+    def on_frame(self, frame: Grid, *, tolerance: float = TOLERANCE) -> Grid:
+        """Density at the points of another grid, whose values are ignored."""
+        _, _, cell = self._geometry()
+        values = evaluate_on_grid(
+            self._terms(tolerance),
+            frame.origin / units.Bohr,
+            frame.cell / units.Bohr,
+            frame.shape,
+            cell,
+            self.atoms.pbc,
+        )
+        return Grid(values / units.Bohr**3, frame.origin, frame.cell)
+
+    # conversion and files ----------------------------------------------------------
+
+    def to_tensormap(self) -> TensorMap:
+        """Coefficients as a metatensor TensorMap, see :mod:`ase_rholearn.basis.tensormap`."""
+        return to_tensormap(self.basis, [self.atoms.numbers], [self.coefficients])
+
+    def write(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        spacing: float = 0.1,
+        margin: float = 3.0,
+    ) -> None:
+        """Write to a file whose suffix says how.
+
+        ``.cube``: the density on a grid (``spacing`` and ``margin`` as for
+        :meth:`on_grid`). ``.npz``: structure, basis and coefficients, without loss; see
+        :meth:`read`.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix == ".cube":
+            grid = self.on_grid(spacing, margin)
+            write_cube(path, self.atoms, grid, comment=f"Electron density, {self.basis.kind}")
+        elif suffix == ".npz":
+            self._write_npz(path)
+        else:
+            raise ValueError(f"path is {os.fspath(path)!r}: give a name that ends in .cube or .npz")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Density:
+        """Read a ``.npz`` file of :meth:`write`."""
+        path = Path(path)
+        try:
+            with np.load(path) as data:
+                header = json.loads(bytes(data["header"]).decode())
+                arrays = {name: data[name] for name in data.files}
+        except FileNotFoundError:
+            raise
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{path} is not a density file of ase_rholearn, or it is damaged"
+            ) from error
+        if header.get("schema") != _SCHEMA_VERSION:
+            raise ValueError(
+                f"{path} has schema {header.get('schema')!r}, this version reads {_SCHEMA_VERSION}"
+            )
+        atoms = Atoms(
+            arrays["numbers"],
+            positions=arrays["positions"],
+            cell=arrays["cell"],
+            pbc=arrays["pbc"],
+            info={"charge": header["charge"]} if header["charge"] else {},
+        )
+        density = cls(
+            atoms,
+            Basis.from_dict(header["basis"]),
+            arrays["raw_coefficients"],
+            normalize=header["normalized"],
+        )
+        return density
+
+    @classmethod
+    def from_pyscf(cls, mean_field: Any, basis: Basis, *, metric: str = "coulomb") -> Density:
+        """Fit the density of a finished closed-shell PySCF run; needs PySCF."""
+        # the fit lives above this room: only this convenience reaches up, when it is called
+        from ..references.pyscf import density_from_mean_field
+
+        return density_from_mean_field(mean_field, basis, metric=metric)
+
+    # inside ------------------------------------------------------------------------
+
+    @property
+    def _expected_electrons(self) -> float:
+        return float(self.core_charges.sum() - self.charge)
+
+    def _count(self, coefficients: np.ndarray) -> float:
+        numbers = self.atoms.numbers
+        baseline = self.basis.baseline_electrons(numbers).sum()
+        return float(baseline + self.basis.electrons(numbers) @ coefficients)
+
+    def _geometry(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Atomic numbers, positions and cell, the latter two in bohr."""
+        atoms = self.atoms
+        return atoms.numbers, atoms.positions / units.Bohr, atoms.cell.array / units.Bohr
+
+    def _terms(self, tolerance: float, *, baseline: bool = True) -> list[AtomTerms]:
+        if not tolerance > 0:
+            raise ValueError(f"tolerance is {tolerance}: give a positive density in e/bohr^3")
+        numbers, positions, _ = self._geometry()
+        return density_terms(
+            self.basis,
+            numbers,
+            positions,
+            self.coefficients,
+            tolerance=tolerance,
+            baseline=baseline,
+        )
+
+    def _at_points(self, points: Any, derivative: str, tolerance: float) -> np.ndarray:
+        points = np.asarray(points, dtype=float)
+        if points.ndim != 2 or points.shape[1] != 3:
+            raise ValueError(f"points has shape {points.shape}: give (n, 3) in Angstrom")
+        if not np.isfinite(points).all():
+            raise ValueError("points contains NaN or infinity: give finite coordinates")
+        _, _, cell = self._geometry()
+        terms = self._terms(tolerance)
+        return evaluate_at_points(
+            terms, points / units.Bohr, cell, self.atoms.pbc, derivative=derivative
+        )
+
+    def _write_npz(self, path: str | os.PathLike[str]) -> None:
+        header = {
+            "schema": _SCHEMA_VERSION,
+            "basis": self.basis.to_dict(),
+            "charge": self.charge,
+            "normalized": self.coefficients is not self.raw_coefficients,
+            "units": {"positions": "Angstrom", "coefficients": "e/bohr^1.5"},
+        }
+        with atomic_write(path) as stream:
+            np.savez_compressed(
+                stream,
+                header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
+                numbers=self.atoms.numbers,
+                positions=self.atoms.positions,
+                cell=self.atoms.cell.array,
+                pbc=self.atoms.pbc,
+                coefficients=self.coefficients,
+                raw_coefficients=self.raw_coefficients,
+            )
+
+
+def _charge_step(basis: Basis, numbers: np.ndarray) -> np.ndarray:
+    """Change of the coefficients that adds one electron: shape (size,).
+
+    It minimises the sum of the on-site Coulomb self-interactions of the change:
+    dc_A = lambda J_AA^-1 n_A, with one lambda for the structure.
+    """
+    species_steps = {}
+    for z in set(numbers.tolist()):
+        shells = basis.radial_functions(z, 0)
+        step = np.zeros(basis.sizes[z])
+        if shells:
+            per_function = basis.electrons([z])
+            coulomb = basis.radial_metric(z, 0, "coulomb")
+            step[: len(shells)] = cho_solve(cho_factor(coulomb), per_function[: len(shells)])
+        species_steps[z] = step
+    total = np.concatenate([species_steps[int(z)] for z in numbers])
+    electrons = basis.electrons(numbers) @ total
+    if not electrons > 0:
+        raise ValueError(
+            f"the basis {basis.name!r} has no s functions on these species, so that the charge "
+            "cannot be corrected: use normalize=False"
+        )
+    scaled: np.ndarray = total / electrons
+    return scaled
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.setflags(write=False)
+    return array

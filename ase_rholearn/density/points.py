@@ -1,0 +1,250 @@
+"""Value, gradient and Laplacian of a density at arbitrary points. Atomic units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+import numpy as np
+import torch
+
+from ..basis import harmonic_polynomials, solid_harmonics
+from .terms import AtomTerms, TermClass
+
+#: Points that are evaluated at once: the largest temporaries hold some 50 numbers a point.
+_BLOCK = 8192
+
+#: Edge of the bins by which points are sorted, in bohr.
+_BIN = 4.0
+
+
+def evaluate_at_points(
+    terms: Sequence[AtomTerms],
+    points: np.ndarray,
+    cell: np.ndarray,
+    pbc: np.ndarray,
+    *,
+    derivative: str = "value",
+) -> np.ndarray:
+    """Sum the terms, and their periodic images, at points.
+
+    Parameters
+    ----------
+    terms
+        Terms of every atom, see :func:`~ase_rholearn.density.terms.density_terms`.
+    points
+        Shape (n, 3), bohr.
+    cell, pbc
+        Cell vectors in bohr (3, 3), and which of them are periodic (3,).
+    derivative
+        ``"value"``, ``"gradient"`` or ``"laplacian"``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n,), or (n, 3) for the gradient, in e/bohr^3 and powers of bohr^-1.
+    """
+    if derivative not in ("value", "gradient", "laplacian"):
+        raise ValueError(f'derivative is {derivative!r}: give "value", "gradient" or "laplacian"')
+    width = 3 if derivative == "gradient" else 1
+    result = np.zeros((len(points), width))
+    if len(points) == 0:
+        return result if derivative == "gradient" else result[:, 0]
+    points = wrap(points, cell, pbc)
+    images = Images.near(terms, points.min(axis=0), points.max(axis=0), cell, pbc)
+    for chosen in _compact_blocks(points):
+        block = torch.from_numpy(points[chosen])
+        values = torch.zeros((len(chosen), width), dtype=torch.float64)
+        for atom, centre in images.touching(points[chosen]):
+            _add_atom(values, block, centre, terms[atom].classes, derivative)
+        result[chosen] = values.numpy()
+    return result if derivative == "gradient" else result[:, 0]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Atoms and their periodic images that reach into some region.
+
+    Attributes
+    ----------
+    atom
+        Index of the atom of each image: shape (n_images,).
+    centre
+        Positions in bohr: shape (n_images, 3).
+    reach
+        Radius in bohr: shape (n_images,).
+    """
+
+    atom: np.ndarray
+    centre: np.ndarray
+    reach: np.ndarray
+
+    @classmethod
+    def near(
+        cls,
+        terms: Sequence[AtomTerms],
+        low: np.ndarray,
+        high: np.ndarray,
+        cell: np.ndarray,
+        pbc: np.ndarray,
+    ) -> Images:
+        """All images whose sphere touches the box between two corners."""
+        atoms, centres, reaches = [], [], []
+        for index, atom in enumerate(terms):
+            reach = max((c.radius for c in atom.classes), default=0.0)
+            shifts = np.array(list(product(*_image_ranges(atom.centre, reach, low, high, cell, pbc))))
+            images = atom.centre + shifts @ np.where(pbc[:, None], cell, 0.0)
+            images = images[_distance_to_box(images, low, high) < reach]
+            centres.append(images)
+            atoms.append(np.full(len(images), index))
+            reaches.append(np.full(len(images), reach))
+        return cls(np.concatenate(atoms), np.concatenate(centres), np.concatenate(reaches))
+
+    def touching(self, points: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Atom index and centre of the images whose sphere touches the points' box."""
+        distance = _distance_to_box(self.centre, points.min(axis=0), points.max(axis=0))
+        for index in np.flatnonzero(distance < self.reach):
+            yield int(self.atom[index]), self.centre[index]
+
+
+def _distance_to_box(centres: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    outside = np.maximum(0.0, np.maximum(low - centres, centres - high))
+    distance: np.ndarray = np.linalg.norm(outside, axis=1)
+    return distance
+
+
+def wrap(points: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """Points moved into the cell along its periodic directions."""
+    points = np.ascontiguousarray(points, dtype=float)
+    if not pbc.any():
+        return points
+    shifts = np.floor(fractional(points, cell, pbc)[:, pbc])
+    wrapped: np.ndarray = points - shifts @ cell[pbc]
+    return wrapped
+
+
+def fractional(points: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """Fractional coordinates; directions without a period use unit vectors normal to the rest."""
+    fractions: np.ndarray = points @ np.linalg.inv(completed_cell(cell, pbc))
+    return fractions
+
+
+def _image_ranges(
+    centre: np.ndarray,
+    reach: float,
+    low: np.ndarray,
+    high: np.ndarray,
+    cell: np.ndarray,
+    pbc: np.ndarray,
+) -> list[range]:
+    """Translations along each direction that can bring the centre within reach of the box."""
+    if not pbc.any():
+        return [range(1)] * 3
+    corners = np.array(list(product(*zip(low, high, strict=True))))
+    inverse = np.linalg.inv(completed_cell(cell, pbc))
+    spread = fractional(corners, cell, pbc) - (centre @ inverse)
+    margin = reach * np.linalg.norm(inverse, axis=0)
+    first = np.ceil(spread.min(axis=0) - margin).astype(int)
+    last = np.floor(spread.max(axis=0) + margin).astype(int)
+    return [
+        range(int(first[k]), int(last[k]) + 1) if pbc[k] else range(1) for k in range(3)
+    ]
+
+
+def completed_cell(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """The cell with its non-periodic vectors replaced by unit vectors normal to the rest.
+
+    A replaced vector is as close to its own axis (x, y or z) as it can be.
+
+    >>> completed_cell(np.diag([4.0, 0.0, 0.0]), np.array([True, False, False])).tolist()
+    [[4.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    completed = np.where(pbc[:, None], cell, 0.0)
+    for k in np.flatnonzero(~pbc):
+        span = np.linalg.svd(completed)[2][: np.linalg.matrix_rank(completed)]
+        normals = np.eye(3) - span.T @ span  # rows: x, y, z without their part in the span
+        lengths = np.linalg.norm(normals, axis=1)
+        axis = k if lengths[k] > 0.5 else int(np.argmax(lengths))
+        completed[k] = normals[axis] / lengths[axis]
+    return completed
+
+
+def _add_atom(
+    result: torch.Tensor,
+    points: torch.Tensor,
+    centre: np.ndarray,
+    classes: Sequence[TermClass],
+    derivative: str,
+) -> None:
+    """Add one atom image to ``result``, each class only to the points that it reaches."""
+    vectors = points - torch.from_numpy(centre)  # [n, 3]
+    r2 = (vectors * vectors).sum(dim=1)
+    for term_class in classes:
+        near = torch.nonzero(r2 <= term_class.radius**2).squeeze(1)
+        if len(near) == 0:
+            return
+        values = _class_values(term_class, vectors[near], r2[near], derivative)
+        result.index_add_(0, near, values)
+
+
+def _class_values(
+    terms: TermClass, vectors: torch.Tensor, r2: torch.Tensor, derivative: str
+) -> torch.Tensor:
+    a, p, l_max = terms.exponents, terms.weights, terms.l_max
+    gaussians = torch.exp(-r2[:, None] * a)  # [n, k]
+    harmonics = solid_harmonics(vectors, l_max)  # [n, lm]
+    if derivative == "value":
+        return (gaussians * (harmonics @ p.T)).sum(dim=1, keepdim=True)
+    if derivative == "laplacian":
+        # harmonics solve Laplace's equation, so that for exp(-a r^2) S_lm the Laplacian is
+        # (4 a^2 r^2 - 2 a (2 l + 3)) exp(-a r^2) S_lm
+        l = torch.tensor([l for l in range(l_max + 1) for _ in range(2 * l + 1)])
+        radial = harmonics @ (p * (2.0 * l + 3.0)).T
+        inner = 4 * a * a * r2[:, None] * (harmonics @ p.T) - 2 * a * radial
+        return (gaussians * inner).sum(dim=1, keepdim=True)
+    slopes = harmonic_derivatives(l_max)  # [3, lm, lm]
+    columns = []
+    for axis in range(3):
+        angular = harmonics @ (p @ slopes[axis]).T
+        radial = -2 * a * vectors[:, axis : axis + 1] * (harmonics @ p.T)
+        columns.append((gaussians * (angular + radial)).sum(dim=1))
+    return torch.stack(columns, dim=1)
+
+
+@lru_cache(maxsize=None)
+def harmonic_derivatives(l_max: int) -> torch.Tensor:
+    """Matrices D with d S_lm / d x_i = sum_l'm' D[i, lm, l'm'] S_l'm' (l' = l - 1).
+
+    Shape (3, (l_max + 1)^2, (l_max + 1)^2).
+    """
+    size = (l_max + 1) ** 2
+    matrices = np.zeros((3, size, size))
+    for l in range(1, l_max + 1):
+        polynomials = harmonic_polynomials(l)
+        below = harmonic_polynomials(l - 1).reshape(2 * l - 1, -1)
+        for axis in range(3):
+            slope = _polynomial_derivative(polynomials, axis).reshape(2 * l + 1, -1)
+            rows = slice(l * l, (l + 1) ** 2)
+            columns = slice((l - 1) ** 2, l * l)
+            matrices[axis, rows, columns] = np.linalg.lstsq(below.T, slope.T, rcond=None)[0].T
+    return torch.from_numpy(matrices)
+
+
+def _polynomial_derivative(polynomials: np.ndarray, axis: int) -> np.ndarray:
+    """Derivative along an axis of polynomials [function, i, j, k], one degree smaller."""
+    moved = np.moveaxis(polynomials, axis + 1, -1)
+    slope = (moved * np.arange(moved.shape[-1]))[..., 1:]
+    slope = np.moveaxis(slope, -1, axis + 1)
+    # the other two powers cannot reach the old degree any more
+    degree = polynomials.shape[1] - 1
+    return slope[:, :degree, :degree, :degree]
+
+
+def _compact_blocks(points: np.ndarray) -> Iterator[np.ndarray]:
+    """Index arrays of at most ``_BLOCK`` points that lie close together."""
+    bins = np.floor((points - points.min(axis=0)) / _BIN).astype(int)
+    order = np.lexsort(bins.T[::-1])
+    for start in range(0, len(points), _BLOCK):
+        yield order[start : start + _BLOCK]

@@ -1,0 +1,219 @@
+"""A density as Gaussians times solid harmonics, sorted by how far they reach.
+
+Atomic units. Around each atom
+
+    rho_A(r) = sum_k exp(-a_k r^2) sum_lm p_k,lm S_lm(r),    S_lm = r^l Y_lm
+
+holds both the atomic baseline (l = 0) and the expansion of the auxiliary basis. Terms
+are put into classes of similar reach, so that tight ones are evaluated only close by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..basis import Basis
+
+#: Largest ratio of the radii of the terms in one class.
+_CLASS_RATIO = 1.5
+
+#: Terms that are nowhere larger than the tolerance are dropped: they have radius 0.
+_NOWHERE = 0.0
+
+
+@dataclass(frozen=True)
+class TermClass:
+    """Terms of one atom with a common radius.
+
+    Attributes
+    ----------
+    radius
+        Beyond it (bohr) every term of the class is below its share of the tolerance.
+    exponents
+        a_k in bohr^-2: shape (n_terms,).
+    weights
+        p_k,lm: shape (n_terms, (l_max + 1)^2), l_max of this class.
+    """
+
+    radius: float
+    exponents: torch.Tensor
+    weights: torch.Tensor
+
+    @property
+    def l_max(self) -> int:
+        """Highest angular momentum of the class."""
+        return int(round(self.weights.shape[1] ** 0.5)) - 1
+
+
+@dataclass(frozen=True)
+class AtomTerms:
+    """Terms of one atom.
+
+    Attributes
+    ----------
+    centre
+        Position in bohr: shape (3,).
+    classes
+        From the longest to the shortest reach.
+    """
+
+    centre: np.ndarray
+    classes: tuple[TermClass, ...]
+
+
+def density_terms(
+    basis: Basis,
+    numbers: np.ndarray,
+    positions: np.ndarray,
+    coefficients: np.ndarray,
+    *,
+    tolerance: float,
+    baseline: bool = True,
+    dtype: torch.dtype = torch.float64,
+) -> list[AtomTerms]:
+    """Terms of every atom of a structure.
+
+    Parameters
+    ----------
+    basis
+        Auxiliary basis, with or without atomic densities.
+    numbers, positions
+        Atomic numbers, and positions in bohr.
+    coefficients
+        Flat vector in e/bohr^1.5.
+    tolerance
+        Bound for what any one term is worth beyond the radius of its class, e/bohr^3.
+    baseline
+        Whether to include the atomic densities.
+    dtype
+        Of the tensors.
+    """
+    tables = {
+        int(z): _SpeciesTable.of(basis, int(z), baseline=baseline) for z in set(numbers.tolist())
+    }
+    offsets = basis.offsets(numbers)
+    terms = []
+    for atom, (z, centre) in enumerate(zip(numbers, positions, strict=True)):
+        own = coefficients[offsets[atom] : offsets[atom + 1]]
+        table = tables[int(z)]
+        weights = table.weights(own)
+        radii = term_radii(table.exponents, weights, tolerance)
+        terms.append(
+            AtomTerms(centre, tuple(_classes(table.exponents, weights, radii, dtype)))
+        )
+    return terms
+
+
+def term_radii(exponents: np.ndarray, weights: np.ndarray, tolerance: float) -> np.ndarray:
+    """Radius beyond which each term stays below ``tolerance``: shape (n_terms,), bohr.
+
+    The bound of sum_m p_lm S_lm is |p_l| sqrt((2l + 1) / 4 pi) r^l. Where the largest
+    value of a term is below the tolerance, its radius is zero.
+    """
+    l_max = int(round(weights.shape[1] ** 0.5)) - 1
+    radii = np.full(len(exponents), _NOWHERE)
+    for l in range(l_max + 1):
+        block = weights[:, l * l : (l + 1) * (l + 1)]
+        bound = np.linalg.norm(block, axis=1) * np.sqrt((2 * l + 1) / (4 * np.pi))
+        radii = np.maximum(radii, _monomial_radii(exponents, bound, l, tolerance))
+    return radii
+
+
+def _monomial_radii(a: np.ndarray, bound: np.ndarray, l: int, tolerance: float) -> np.ndarray:
+    """Where bound r^l exp(-a r^2) falls below the tolerance for good, or zero."""
+    peak = np.sqrt(l / (2 * a))
+    top = bound * peak**l * np.exp(-a * peak**2)
+    needed = top > tolerance
+    ratio = np.where(needed, bound, 1.0) / tolerance
+    # Fixed point of a r^2 = log(ratio) + l log(r), from above: monotone convergence.
+    r = peak + np.sqrt(np.maximum(np.log(np.maximum(ratio, 1.0)), 0.0) / a) + 1.0
+    for _ in range(60):
+        r = np.sqrt(np.maximum((np.log(ratio) + l * np.log(r)) / a, peak**2))
+    return np.where(needed, r * (1 + 1e-9), _NOWHERE)
+
+
+def _classes(
+    exponents: np.ndarray, weights: np.ndarray, radii: np.ndarray, dtype: torch.dtype
+) -> Iterator[TermClass]:
+    order = np.argsort(radii, kind="stable")
+    order = order[radii[order] > 0]
+    while len(order):
+        # the class ends with the longest reach that is left, and goes down by the ratio
+        reach = radii[order[-1]]
+        first = int(np.searchsorted(radii[order], reach / _CLASS_RATIO))
+        chosen, order = order[first:], order[:first]
+        used = weights[chosen]
+        l_max = _highest_l(used)
+        yield TermClass(
+            float(reach),
+            torch.from_numpy(exponents[chosen]).to(dtype),
+            torch.from_numpy(np.ascontiguousarray(used[:, : (l_max + 1) ** 2])).to(dtype),
+        )
+
+
+def _highest_l(weights: np.ndarray) -> int:
+    used = np.flatnonzero(np.abs(weights).max(axis=0))
+    return int(np.sqrt(used[-1])) if len(used) else 0
+
+
+@dataclass(frozen=True)
+class _SpeciesTable:
+    """What turns the coefficients of one atom of a species into weights p_k,lm.
+
+    Attributes
+    ----------
+    exponents
+        Distinct exponents of all primitives and of the baseline: shape (n_terms,).
+    fixed
+        Weights of the baseline: shape (n_terms, (l_max + 1)^2).
+    rows, columns, sources, factors
+        weights[rows, columns] += factors * coefficients[sources].
+    """
+
+    exponents: np.ndarray
+    fixed: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    sources: np.ndarray
+    factors: np.ndarray
+
+    @classmethod
+    def of(cls, basis: Basis, z: int, *, baseline: bool) -> _SpeciesTable:
+        atomic = basis.atomic_densities.get(z) if baseline else None
+        primitives = [a for shell in basis.shells[z] for a in shell.exponents]
+        if atomic is not None:
+            primitives += atomic.exponents
+        exponents = np.unique(np.array(primitives))
+        l_max = max(shell.l for shell in basis.shells[z])
+        fixed = np.zeros((len(exponents), (l_max + 1) ** 2))
+        if atomic is not None:
+            at = np.searchsorted(exponents, atomic.exponents)
+            # S_00 is the constant sqrt(1 / 4 pi)
+            np.add.at(fixed[:, 0], at, np.array(atomic.amplitudes) * np.sqrt(4 * np.pi))
+        entries: list[tuple[int, int, int, float]] = []
+        start = 0
+        for shell in basis.shells[z]:
+            rows = np.searchsorted(exponents, shell.exponents)
+            for row, d in zip(rows.tolist(), shell.coefficients, strict=True):
+                entries += [
+                    (row, shell.l**2 + k, start + k, float(d)) for k in range(2 * shell.l + 1)
+                ]
+            start += 2 * shell.l + 1
+        columns = _transpose(entries)
+        return cls(exponents, fixed, *columns)
+
+    def weights(self, coefficients: np.ndarray) -> np.ndarray:
+        """p_k,lm of one atom: shape (n_terms, (l_max + 1)^2)."""
+        weights = self.fixed.copy()
+        np.add.at(weights, (self.rows, self.columns), self.factors * coefficients[self.sources])
+        return weights
+
+
+def _transpose(entries: Sequence[tuple[int, int, int, float]]) -> tuple[Any, Any, Any, Any]:
+    rows, columns, sources, factors = zip(*entries, strict=True)
+    return np.array(rows), np.array(columns), np.array(sources), np.array(factors)

@@ -1,0 +1,18 @@
+"""Reference densities from PySCF: runs, wavefunctions that exist already, and their fit."""
+
+from .atoms import atomic_densities
+from .fit import fit_density
+from .integrals import metric_matrix
+from .run import density_from_mean_field, from_checkpoint, from_orbitals, reference
+from .settings import KohnSham
+
+__all__ = [
+    "KohnSham",
+    "atomic_densities",
+    "density_from_mean_field",
+    "fit_density",
+    "from_checkpoint",
+    "from_orbitals",
+    "metric_matrix",
+    "reference",
+]

@@ -1,0 +1,92 @@
+"""The auxiliary basis and the atomic baseline as PySCF molecules, and their integrals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ase import Atoms, units
+from ase.data import chemical_symbols
+
+from ...basis import Basis, from_pyscf_order, pyscf_permutation
+from ...basis.shells import radial_moment
+
+#: PySCF's names of the two-centre integrals of each metric.
+_TWO_CENTRE = {"overlap": "int1e_ovlp", "coulomb": "int2c2e"}
+
+
+def metric_integral(metric: str) -> str:
+    """PySCF's two-centre integral of a metric, or an error that names the choices."""
+    if metric not in _TWO_CENTRE:
+        raise ValueError(f'metric is {metric!r}: give "coulomb" or "overlap"')
+    return _TWO_CENTRE[metric]
+
+
+def auxiliary_molecule(atoms: Atoms, basis: Basis) -> Any:
+    """A PySCF Mole that carries the auxiliary functions of ``basis`` as its orbitals."""
+    basis.check_species(atoms.numbers)
+    entries = {
+        chemical_symbols[z]: [
+            [
+                shell.l,
+                *[
+                    # PySCF wants the weights of normalised primitives
+                    [a, d * np.sqrt(float(radial_moment(2 * a, 2 * shell.l + 2)))]
+                    for a, d in zip(shell.exponents, shell.coefficients, strict=True)
+                ],
+            ]
+            for shell in basis.shells[z]
+        ]
+        for z in set(atoms.numbers.tolist())
+    }
+    return _molecule(atoms, entries)
+
+
+def metric_matrix(atoms: Atoms, basis: Basis, metric: str = "overlap") -> np.ndarray:
+    """Overlap (or Coulomb, in Hartree) matrix of the basis, in our order: (size, size).
+
+    For molecules; periodic images are not summed.
+    """
+    matrix = auxiliary_molecule(atoms, basis).intor(metric_integral(metric), hermi=1)
+    order = pyscf_permutation(basis, atoms.numbers)
+    return np.asarray(matrix[np.ix_(order, order)])
+
+
+def baseline_projections(atoms: Atoms, basis: Basis, metric: str) -> np.ndarray:
+    """(P | sum of atomic densities) for every auxiliary function P, in our order."""
+    auxiliary = auxiliary_molecule(atoms, basis)
+    if not basis.atomic_densities:
+        return np.zeros(auxiliary.nao)
+    exponents, entries = {}, {}
+    for z in set(atoms.numbers.tolist()):
+        exponents[z] = basis.atomic_densities[z].exponents
+        entries[chemical_symbols[z]] = [[0, [a, 1.0]] for a in exponents[z]]
+    gaussians = _molecule(atoms, entries)
+    # the normalised s function is sqrt(1 / integral) Y_00 exp(-a r^2)
+    amplitudes = {
+        z: np.array(basis.atomic_densities[z].amplitudes)
+        * np.sqrt(4 * np.pi * radial_moment(2 * np.array(a), 2))
+        for z, a in exponents.items()
+    }
+    from pyscf import gto
+
+    cross = gto.mole.intor_cross(metric_integral(metric), auxiliary, gaussians)
+    weights = np.concatenate([amplitudes[int(z)] for z in atoms.numbers])
+    return from_pyscf_order(basis, atoms.numbers, cross @ weights)
+
+
+def _molecule(atoms: Atoms, entries: dict[str, Any]) -> Any:
+    from pyscf import gto
+
+    return gto.M(
+        atom=pyscf_geometry(atoms), basis=entries, unit="B", spin=None, verbose=0, parse_arg=False
+    )
+
+
+def pyscf_geometry(atoms: Atoms) -> list[tuple[str, tuple[float, float, float]]]:
+    """Symbols and positions in bohr (ASE's bohr), for PySCF with ``unit="B"``."""
+    positions = atoms.positions / units.Bohr
+    return [
+        (chemical_symbols[z], tuple(r))
+        for z, r in zip(atoms.numbers, positions.tolist(), strict=True)
+    ]

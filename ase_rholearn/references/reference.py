@@ -1,0 +1,161 @@
+"""One reference density: a structure, its fitted coefficients and how they were made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from ..basis import Basis
+from ..files import atomic_write
+
+_SCHEMA_VERSION = 1
+
+
+class NotConvergedError(RuntimeError):
+    """A self-consistent run ended without convergence; its density is of no use."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A fitted reference density with everything needed to judge and to repeat it.
+
+    Attributes
+    ----------
+    atoms
+        The structure.
+    coefficients
+        Fit of the deformation density (of the density, for a basis without baseline), as
+        a flat vector in e/bohr^1.5. No constraint on the charge.
+    settings
+        How density and fit were made: plain data, part of the identity.
+    converged
+        Whether the self-consistent run converged; None where the source does not say.
+    energy
+        eV, or None.
+    forces
+        (natoms, 3) eV/Angstrom, or None.
+    dipole
+        (3,) e Angstrom of the reference density; about the centre of nuclear charge for
+        ions.
+    occupied_orbitals
+        (nao, nocc) in the order of the reference code, scaled so that the density matrix
+        is C C^T; None if they were not kept.
+    fit
+        Figures of the fit, such as the error in the number of electrons.
+    """
+
+    atoms: Atoms
+    coefficients: np.ndarray
+    settings: Mapping[str, Any]
+    converged: bool | None = None
+    energy: float | None = None
+    forces: np.ndarray | None = None
+    dipole: np.ndarray | None = None
+    occupied_orbitals: np.ndarray | None = None
+    fit: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Name made from structure and settings: the same job has the same id."""
+        return reference_id(self.atoms, self.settings)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one ``.npz``; the file appears complete or not at all."""
+        arrays: dict[str, Any] = {
+            "numbers": self.atoms.numbers,
+            "positions": self.atoms.positions,
+            "cell": self.atoms.cell.array,
+            "pbc": self.atoms.pbc,
+            "coefficients": self.coefficients,
+        }
+        for name in ("forces", "dipole", "occupied_orbitals"):
+            if getattr(self, name) is not None:
+                arrays[name] = getattr(self, name)
+        header = {
+            "schema": _SCHEMA_VERSION,
+            "info": {k: v for k, v in self.atoms.info.items() if _is_plain(v)},
+            "settings": self.settings,
+            "converged": self.converged,
+            "energy": self.energy,
+            "fit": self.fit,
+        }
+        arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+        with atomic_write(path) as stream:
+            np.savez_compressed(stream, **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Reference:
+        """Read a file of :meth:`save`."""
+        path = Path(path)
+        try:
+            with np.load(path) as data:
+                arrays = {name: data[name] for name in data.files}
+            header = json.loads(bytes(arrays.pop("header")).decode())
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise ValueError(
+                f"{path} is not a reference file of ase_rholearn, or it is damaged: "
+                "delete it and generate it again"
+            ) from error
+        if header.get("schema") != _SCHEMA_VERSION:
+            raise ValueError(
+                f"{path} has schema {header.get('schema')!r}, this version reads {_SCHEMA_VERSION}"
+            )
+        atoms = Atoms(
+            arrays.pop("numbers"),
+            positions=arrays.pop("positions"),
+            cell=arrays.pop("cell"),
+            pbc=arrays.pop("pbc"),
+            info=header["info"],
+        )
+        return cls(
+            atoms=atoms,
+            settings=header["settings"],
+            converged=header["converged"],
+            energy=header["energy"],
+            fit=header["fit"],
+            **arrays,
+        )
+
+
+def reference_id(atoms: Atoms, settings: Mapping[str, Any]) -> str:
+    """Sixteen hexadecimal digits that depend on the structure and the settings alone.
+
+    Positions count to 1e-8 Angstrom, so that a round trip through a text file keeps the id.
+    """
+    structure = {
+        "numbers": atoms.numbers.tolist(),
+        "positions": _rounded(atoms.positions),
+        "cell": _rounded(atoms.cell.array),
+        "pbc": atoms.pbc.tolist(),
+    }
+    text = json.dumps([structure, settings], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def settings_with_basis(settings: Mapping[str, Any], basis: Basis) -> dict[str, Any]:
+    """Settings extended by the name and a fingerprint of the auxiliary basis."""
+    digest = hashlib.sha256(basis.to_json().encode()).hexdigest()[:16]
+    return {**settings, "basis": {"name": basis.name, "sha256": digest}}
+
+
+def _rounded(values: np.ndarray) -> list[list[float]]:
+    return (np.round(values, 8) + 0.0).tolist()
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
