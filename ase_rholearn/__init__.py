@@ -1,6 +1,13 @@
 """Electron densities of ASE's Atoms objects by machine learning."""
 
+from .torchscript import quiet_torchscript
+
+with quiet_torchscript():  # these compile functions when they are imported
+    import metatensor.torch
+    import metatomic.torch
+
 from .basis import Basis
 from .density import Density
+from .model import load_model
 
-__all__ = ["Basis", "Density"]
+__all__ = ["Basis", "Density", "load_model"]

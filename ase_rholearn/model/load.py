@@ -1,0 +1,215 @@
+"""Loading a model file and asking it for coefficients."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from metatensor.torch import Labels, TensorMap
+from metatomic.torch import (
+    AtomisticModel,
+    ModelCapabilities,
+    ModelEvaluationOptions,
+    ModelOutput,
+    load_atomistic_model,
+    pick_device,
+)
+
+from ..basis import Basis, from_tensormap
+from ..structures import check_atoms, total_charge
+from ..torchscript import quiet_torchscript
+from .card import ModelCard
+from .export import BASIS_KEY, CARD_KEY
+from .shipped import find_model
+from .systems import to_system
+from .wrapper import OUTPUT
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+class ModelFileError(ValueError):
+    """A file that is no model, is damaged, or belongs to another version."""
+
+
+class DensityModel:
+    """A loaded model: structures in, coefficients of their densities out.
+
+    Objects can be pickled (the file is loaded again) and used from several threads.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    basis : Basis
+    card : ModelCard
+    cutoff : float
+        Radius in Angstrom within which an atom's surroundings matter.
+    dtype : str
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        model: AtomisticModel,
+        basis: Basis,
+        card: ModelCard,
+        device: torch.device,
+    ) -> None:
+        self.path = path
+        self.basis = basis
+        self.card = card
+        self.device = device
+        capabilities = model.capabilities()
+        self.dtype: str = capabilities.dtype
+        self.cutoff = float(capabilities.interaction_range)
+        self._model = model
+        self._neighbors = model.requested_neighbor_lists()[0]
+
+    def __repr__(self) -> str:
+        return f"DensityModel({self.card.name!r}, {self.dtype}, {self.device})"
+
+    def __reduce__(self) -> Any:
+        return load_model, (self.path, str(self.device), self.dtype)
+
+    def check(self, atoms: Atoms, *, argument: str = "atoms") -> None:
+        """Raise a readable error if the model cannot predict this structure."""
+        check_atoms(atoms, argument=argument)
+        self.basis.check_species(atoms.numbers, owner=f"{argument}: the model {self.card.name!r}")
+        charge = total_charge(atoms)
+        if charge not in self.card.charges:
+            raise ValueError(
+                f"{argument} has charge {charge:+d}, the model {self.card.name!r} was trained on "
+                f"charges {sorted(self.card.charges)}: remove the charge, or use another model"
+            )
+
+    def predict(
+        self, structures: Sequence[Atoms], *, selected_atoms: Labels | None = None
+    ) -> TensorMap:
+        """Coefficients of one or more structures as a TensorMap, in e/bohr^1.5.
+
+        Parameters
+        ----------
+        structures
+            They are predicted together; the label ``system`` counts them.
+        selected_atoms
+            Predict only these atoms (names ``system`` and ``atom``).
+        """
+        for index, atoms in enumerate(structures):
+            argument = "atoms" if len(structures) == 1 else f"atoms[{index}]"
+            self.check(atoms, argument=argument)
+        dtype = _DTYPES[self.dtype]
+        systems = [to_system(atoms, self._neighbors, dtype, self.device) for atoms in structures]
+        options = ModelEvaluationOptions(
+            length_unit="angstrom",
+            outputs={OUTPUT: ModelOutput(unit="", sample_kind="atom")},
+            selected_atoms=selected_atoms,
+        )
+        # the profiling executor would spend half a second on the first two calls
+        with torch.no_grad(), torch.jit.optimized_execution(False):
+            return self._model(systems, options, check_consistency=False)[OUTPUT]
+
+    def coefficients(self, structures: Sequence[Atoms]) -> list[np.ndarray]:
+        """Flat vectors of one or more structures, in e/bohr^1.5."""
+        tensor = self.predict(structures)
+        return from_tensormap(self.basis, [atoms.numbers for atoms in structures], tensor)
+
+
+def load_model(
+    model: str | os.PathLike[str],
+    device: str | torch.device | None = None,
+    dtype: str | None = None,
+) -> DensityModel:
+    """Load a model of this package.
+
+    Parameters
+    ----------
+    model
+        A shipped name such as ``"water-pbe"``, or the path of a model file.
+    device
+        ``"cpu"``, ``"cuda"``, ... Left out: the first of the model's devices that is here.
+    dtype
+        ``"float32"`` or ``"float64"``. Left out: what the file was exported with.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file and no such shipped model; the message lists those that there are.
+    ModelFileError
+        The file is no model, is truncated, or is of another version.
+    """
+    if dtype is not None and dtype not in _DTYPES:
+        raise ValueError(f'dtype is {dtype!r}: give "float32" or "float64"')
+    path = find_model(model)
+    loaded = _read(path)
+    basis, card = _read_metadata(path, loaded)
+    capabilities = loaded.capabilities()
+    chosen = _pick_device(device, capabilities.supported_devices)
+    if dtype is not None and dtype != capabilities.dtype:
+        loaded = _converted(loaded, dtype)
+    return DensityModel(path, loaded.to(device=chosen), basis, card, chosen)
+
+
+def _read(path: Path) -> AtomisticModel:
+    if not zipfile.is_zipfile(path):
+        raise ModelFileError(
+            f"{path} is not a model file, or it is truncated: export it (or download it) again"
+        )
+    try:
+        with quiet_torchscript():
+            return load_atomistic_model(path)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ModelFileError(
+            f"{path} is not a model that metatomic can load, or it is damaged: export it "
+            f"(or download it) again ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def _read_metadata(path: Path, model: AtomisticModel) -> tuple[Basis, ModelCard]:
+    extra = model.metadata().extra
+    if BASIS_KEY not in extra or CARD_KEY not in extra or OUTPUT not in model.capabilities().outputs:
+        raise ModelFileError(
+            f"{path} is a metatomic model with the outputs "
+            f"{sorted(model.capabilities().outputs)}, not one of ase_rholearn: it has no "
+            f"{OUTPUT!r} and no basis"
+        )
+    try:
+        return Basis.from_json(extra[BASIS_KEY]), ModelCard.from_json(extra[CARD_KEY])
+    except json.JSONDecodeError as error:
+        raise ModelFileError(f"{path}: the description inside the file is damaged") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(f"{path}: {error}") from error
+
+
+def _pick_device(device: str | torch.device | None, supported: list[str]) -> torch.device:
+    if device is None:
+        return torch.device(pick_device(supported, None))
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device is {device!r}: give one of {supported}") from error
+    if chosen.type not in supported:
+        raise ValueError(f"device is {str(device)!r}: this model supports {supported}")
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {str(device)!r}, but torch finds no CUDA device here")
+    return chosen
+
+
+def _converted(model: AtomisticModel, dtype: str) -> AtomisticModel:
+    """The same model in another precision."""
+    old = model.capabilities()
+    capabilities = ModelCapabilities(
+        outputs={OUTPUT: old.outputs[OUTPUT]},
+        atomic_types=old.atomic_types,
+        interaction_range=old.interaction_range,
+        length_unit=old.length_unit,
+        supported_devices=old.supported_devices,
+        dtype=dtype,
+    )
+    return AtomisticModel(model.module.to(_DTYPES[dtype]), model.metadata(), capabilities)

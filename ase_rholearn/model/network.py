@@ -1,0 +1,326 @@
+"""The network core: plain torch tensors in, coefficients per species and lambda out.
+
+For every atom the positions of its neighbours become an expansion in radial functions and
+spherical harmonics, two of which are coupled to tensors of order lambda (the lambda-SOAP
+features; A. Grisafi et al., Phys. Rev. Lett. 120, 036002 (2018)). The weights are applied
+before the coupling, so that the features themselves are never formed. Invariants gate the
+tensors, and a linear readout per species gives the coefficients.
+
+Everything here can be compiled by TorchScript and depends on nothing but torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from ..basis import solid_harmonics
+from .clebsch_gordan import clebsch_gordan, coupled_pairs
+from .radial import NeighborDensity, RadialTable
+
+#: Pairs that are expanded at once; their products stay in the processor's cache.
+_PAIRS_PER_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Architecture of the network.
+
+    Attributes
+    ----------
+    density
+        The neighbour density.
+    channels
+        Tensors of each order lambda that are made per atom and gated; 0 leaves out all
+        that is not linear.
+    gate_width
+        Width of the hidden layer between invariants and gates.
+    """
+
+    density: NeighborDensity = field(default_factory=NeighborDensity)
+    channels: int = 32
+    gate_width: int = 64
+
+    def __post_init__(self) -> None:
+        if self.channels < 0 or self.gate_width < 1:
+            raise ValueError(
+                f"channels is {self.channels} and gate_width {self.gate_width}: at least 0 and 1 "
+                "are needed"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> NetworkOptions:
+        """The inverse of :meth:`to_dict`."""
+        return cls(**{**data, "density": NeighborDensity(**data["density"])})
+class Expansion(torch.nn.Module):
+    """Expansion of the neighbour density of every atom.
+
+    Parameters
+    ----------
+    table
+        Radial functions.
+    own
+        What the atom itself adds to (l, m) = (0, 0): (n_radial,).
+    n_species
+        Number of species.
+    """
+
+    def __init__(self, table: RadialTable, own: torch.Tensor, n_species: int) -> None:
+        super().__init__()
+        self.table = table
+        self.l_max = table.l_size - 1
+        self.n_radial = table.n_radial
+        self.n_species = n_species
+        self.size = n_species * table.n_radial
+        self.pairs_per_block = _PAIRS_PER_BLOCK
+        self.register_buffer("own", own)
+
+    def forward(
+        self,
+        species: torch.Tensor,
+        centers: torch.Tensor,
+        neighbors: torch.Tensor,
+        vectors: torch.Tensor,
+    ) -> torch.Tensor:
+        """Expansion coefficients: (n_atoms, (l_max + 1)^2, n_species * n_radial)."""
+        n_atoms = species.shape[0]
+        lm_size = (self.l_max + 1) * (self.l_max + 1)
+        rows = centers * self.n_species + species[neighbors]
+        parts: list[torch.Tensor] = []
+        for l in range(self.l_max + 1):
+            shape = (n_atoms * self.n_species, 2 * l + 1, self.n_radial)
+            parts.append(vectors.new_zeros(shape))
+        for start in range(0, vectors.shape[0], self.pairs_per_block):
+            stop = start + self.pairs_per_block
+            r = torch.linalg.vector_norm(vectors[start:stop], dim=1, keepdim=True)
+            harmonics = solid_harmonics(vectors[start:stop] / r, self.l_max)
+            radial = self.table(r.squeeze(1))
+            for l in range(self.l_max + 1):
+                angular = harmonics[:, l * l : (l + 1) * (l + 1)].unsqueeze(2)
+                product = angular * radial[:, l].unsqueeze(1)  # [pair, m, n]
+                parts[l].index_add_(0, rows[start:stop], product)
+        # [atom, species, lm, n] -> [atom, lm, (species, n)]
+        total = torch.cat(parts, dim=1).reshape(n_atoms, self.n_species, lm_size, self.n_radial)
+        total = total.permute(0, 2, 1, 3).reshape(n_atoms, lm_size, self.size)
+        return total + self.self_contribution(species, lm_size)
+
+    def self_contribution(self, species: torch.Tensor, lm_size: int) -> torch.Tensor:
+        """The atom's own Gaussian: (n_atoms, (l_max + 1)^2, n_species * n_radial)."""
+        chosen = torch.nn.functional.one_hot(species, self.n_species).to(self.own.dtype)
+        s = (chosen.unsqueeze(2) * self.own).reshape(-1, 1, self.size)
+        return torch.nn.functional.pad(s, (0, 0, 0, lm_size - 1))
+
+
+class CoupledPath(torch.nn.Module):
+    """Weighted product of the expansion's parts l1 and l2, coupled to order lambda."""
+
+    def __init__(self, l1: int, l2: int, o3_lambda: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.l1, self.l2, self.o3_lambda = l1, l2, o3_lambda
+        self.n_out = n_out
+        coupling = clebsch_gordan(l1, l2, o3_lambda)
+        self.register_buffer("coupling", coupling.reshape(-1, 2 * l2 + 1).clone())
+        #: [q1, q2, out]
+        self.weight = torch.nn.Parameter(torch.zeros((n_in, n_in, n_out), dtype=torch.float64))
+
+    def forward(self, expansion: torch.Tensor) -> torch.Tensor:
+        """Tensors of order lambda: (n_atoms, 2 lambda + 1, n_out)."""
+        n_atoms, n_in = expansion.shape[0], expansion.shape[2]
+        size1 = 2 * self.l1 + 1
+        first = expansion[:, self.l1 * self.l1 : (self.l1 + 1) * (self.l1 + 1)]
+        second = expansion[:, self.l2 * self.l2 : (self.l2 + 1) * (self.l2 + 1)]
+        # [atom, m1, q1] [q1, (q2, out)] -> [atom, (m1, q2), out]
+        weighted = torch.matmul(first, self.weight.reshape(n_in, n_in * self.n_out))
+        weighted = weighted.reshape(n_atoms, size1 * n_in, self.n_out)
+        # [(mu, m1), m2] [m2, (atom, q2)] -> [atom, mu, (m1, q2)]
+        second = second.transpose(0, 1).reshape(2 * self.l2 + 1, n_atoms * n_in)
+        coupled = torch.matmul(self.coupling, second)
+        coupled = coupled.reshape(2 * self.o3_lambda + 1, size1, n_atoms, n_in)
+        coupled = coupled.permute(2, 0, 1, 3).reshape(n_atoms, -1, size1 * n_in)
+        return torch.bmm(coupled, weighted)
+
+
+class CoupledProduct(torch.nn.Module):
+    """All products of the expansion with itself that make tensors of one order lambda.
+
+    The expansion's own part of that order is added with weights too, where it has one.
+    """
+
+    def __init__(self, l_max: int, o3_lambda: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.o3_lambda = o3_lambda
+        self.n_out = n_out
+        self.paths = torch.nn.ModuleList(
+            CoupledPath(l1, l2, o3_lambda, n_in, n_out)
+            for l1, l2 in coupled_pairs(l_max, o3_lambda)
+        )
+        self.has_linear = o3_lambda <= l_max
+        self.linear = torch.nn.Parameter(torch.zeros((n_in, n_out), dtype=torch.float64))
+
+    def forward(self, expansion: torch.Tensor) -> torch.Tensor:
+        """Tensors of order lambda: (n_atoms, 2 lambda + 1, n_out)."""
+        mu = 2 * self.o3_lambda + 1
+        total = expansion.new_zeros((expansion.shape[0], mu, self.n_out))
+        if self.n_out == 0:
+            return total
+        if self.has_linear:
+            start = self.o3_lambda * self.o3_lambda
+            total = torch.matmul(expansion[:, start : start + mu], self.linear)
+        for path in self.paths:
+            total = total + path(expansion)
+        return total
+
+
+class SpeciesNetwork(torch.nn.Module):
+    """From the expansion around atoms of one species to their coefficients.
+
+    For each lambda the coupled products give ``n_out`` tensors that go straight to the
+    output, and ``channels`` hidden ones that are multiplied by gates, which are functions
+    of the hidden invariants, before a linear readout adds them.
+
+    Parameters
+    ----------
+    l_max, n_in
+        Highest l and number of radial channels of the expansion.
+    transforms
+        For each lambda the matrix that takes coefficients of the orthonormalised radial
+        basis to those of the auxiliary basis: (n_out, n_out), possibly of size 0.
+    channels, gate_width
+        See :class:`NetworkOptions`.
+    """
+
+    def __init__(
+        self,
+        l_max: int,
+        n_in: int,
+        transforms: Sequence[torch.Tensor],
+        channels: int,
+        gate_width: int,
+    ) -> None:
+        super().__init__()
+        self.n_out = [t.shape[0] for t in transforms]
+        self.channels = channels
+        self.heads = torch.nn.ModuleList(
+            SpeciesHead(l_max, o3_lambda, n_in, transform, channels)
+            for o3_lambda, transform in enumerate(transforms)
+        )
+        n_gates = len(transforms) * channels
+        self.gates = torch.nn.Sequential(
+            torch.nn.Linear(channels, gate_width),
+            torch.nn.SiLU(),
+            torch.nn.Linear(gate_width, gate_width),
+            torch.nn.SiLU(),
+            torch.nn.Linear(gate_width, n_gates),
+        ).to(torch.float64)
+
+    def forward(self, expansion: torch.Tensor) -> list[torch.Tensor]:
+        """Coefficients of each lambda: (n_atoms, 2 lambda + 1, n_out)."""
+        gates = expansion.new_zeros((expansion.shape[0], 0))
+        outputs: list[torch.Tensor] = []
+        for o3_lambda, head in enumerate(self.heads):
+            products = head.product(expansion)
+            direct, hidden = products[..., : head.n_out], products[..., head.n_out :]
+            if o3_lambda == 0 and self.channels > 0:
+                gates = self.gates(hidden.squeeze(1))
+            if head.n_out > 0 and self.channels > 0:
+                first = o3_lambda * self.channels
+                gate = gates[:, first : first + self.channels].unsqueeze(1)
+                direct = direct + torch.matmul(hidden * gate, head.readout)
+            outputs.append(torch.matmul(direct + head.bias, head.transform))
+        return outputs
+
+
+class SpeciesHead(torch.nn.Module):
+    """The parts of :class:`SpeciesNetwork` that belong to one lambda."""
+
+    def __init__(
+        self, l_max: int, o3_lambda: int, n_in: int, transform: torch.Tensor, channels: int
+    ) -> None:
+        super().__init__()
+        self.n_out = transform.shape[0]
+        # without functions of this lambda there is nothing to gate, but lambda = 0 makes gates
+        used = self.n_out > 0 or o3_lambda == 0
+        self.product = CoupledProduct(
+            l_max, o3_lambda, n_in, self.n_out + (channels if used else 0)
+        )
+        self.readout = torch.nn.Parameter(
+            torch.zeros((channels if used else 0, self.n_out), dtype=torch.float64)
+        )
+        # only invariants have a mean
+        bias = torch.zeros(self.n_out, dtype=torch.float64)
+        self.bias = torch.nn.Parameter(bias, requires_grad=o3_lambda == 0)
+        self.register_buffer("transform", transform.T.contiguous().to(torch.float64))
+
+
+class DensityNetwork(torch.nn.Module):
+    """Coefficients of the density of atoms of several species.
+
+    Parameters
+    ----------
+    options
+        Architecture.
+    transforms
+        For each species (in the order of their indices) and each lambda up to the highest
+        one, see :class:`SpeciesNetwork`.
+    table, own
+        Radial functions, see :func:`~ase_rholearn.model.radial.tabulate`.
+    """
+
+    def __init__(
+        self,
+        options: NetworkOptions,
+        transforms: Sequence[Sequence[torch.Tensor]],
+        table: RadialTable,
+        own: torch.Tensor,
+    ) -> None:
+        super().__init__()
+        self.expansion = Expansion(table, own, len(transforms))
+        self.species = torch.nn.ModuleList(
+            SpeciesNetwork(
+                self.expansion.l_max,
+                self.expansion.size,
+                one,
+                options.channels,
+                options.gate_width,
+            )
+            for one in transforms
+        )
+
+    def forward(
+        self,
+        species: torch.Tensor,
+        centers: torch.Tensor,
+        neighbors: torch.Tensor,
+        vectors: torch.Tensor,
+        rows: list[torch.Tensor],
+    ) -> list[list[torch.Tensor]]:
+        """Coefficients of the chosen atoms.
+
+        Parameters
+        ----------
+        species
+            Species index of every atom: (n_atoms,).
+        centers, neighbors
+            Pairs within the cutoff, both directions: (n_pairs,) each.
+        vectors
+            From centre to neighbour in Angstrom: (n_pairs, 3).
+        rows
+            For each species the atoms wanted: indices into ``species``.
+
+        Returns
+        -------
+        list
+            For each species and lambda: (n_rows, 2 lambda + 1, n_functions), e/bohr^1.5.
+        """
+        expansion = self.expansion(species, centers, neighbors, vectors)
+        outputs: list[list[torch.Tensor]] = []
+        for k, network in enumerate(self.species):
+            outputs.append(network(expansion[rows[k]]))
+        return outputs
