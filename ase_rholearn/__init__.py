@@ -7,7 +7,8 @@ with quiet_torchscript():  # these compile functions when they are imported
     import metatomic.torch
 
 from .basis import Basis
+from .calculator import RhoCalculator
 from .density import Density
 from .model import load_model
 
-__all__ = ["Basis", "Density", "load_model"]
+__all__ = ["Basis", "Density", "RhoCalculator", "load_model"]

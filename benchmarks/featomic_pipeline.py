@@ -109,7 +109,7 @@ def _flat_weight(
 ) -> torch.Tensor:
     """Weights of one block in featomic's order of features: (n_out, n_features)."""
     species = network.species[basis.species.index(z)]
-    head = species.heads[l]
+    head = species.readouts[l]
     n_radial = network.expansion.n_radial
     tensors = {(path.l1, path.l2): path.weight @ head.transform for path in head.product.paths}
     columns = []

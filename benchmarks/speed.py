@@ -114,7 +114,7 @@ def main() -> None:
         atoms = build()
         species = sorted(set(atoms.numbers.tolist()))
         basis = Basis.from_shells({z: HYDROGEN if z == 1 else HEAVY for z in species})
-        network = random_network(basis, NetworkOptions(density=density, channels=0))
+        network = random_network(basis, NetworkOptions(density=density, tensors=0, linear=True))
         with tempfile.TemporaryDirectory() as folder:
             paths = [Path(folder) / "featomic.pt", Path(folder) / "native.pt"]
             exported(FeatomicPipeline(density, basis, network), basis, 4.0).save(str(paths[0]))

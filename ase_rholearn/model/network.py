@@ -3,8 +3,8 @@
 For every atom the positions of its neighbours become an expansion in radial functions and
 spherical harmonics, two of which are coupled to tensors of order lambda (the lambda-SOAP
 features; A. Grisafi et al., Phys. Rev. Lett. 120, 036002 (2018)). The weights are applied
-before the coupling, so that the features themselves are never formed. Invariants gate the
-tensors, and a linear readout per species gives the coefficients.
+before the coupling, so that the features themselves are never formed. Functions of the
+invariants, the gates, decide how the tensors are mixed into the coefficients of each species.
 
 Everything here can be compiled by TorchScript and depends on nothing but torch.
 """
@@ -33,22 +33,31 @@ class NetworkOptions:
     ----------
     density
         The neighbour density.
-    channels
-        Tensors of each order lambda that are made per atom and gated; 0 leaves out all
-        that is not linear.
-    gate_width
-        Width of the hidden layer between invariants and gates.
+    tensors
+        Tensors of each order lambda that are made per atom and mixed by gates; 0 leaves
+        only the linear part.
+    invariants
+        Invariants per atom that the gates depend on.
+    gates
+        Functions of the invariants that mix the tensors.
+    linear
+        Whether to add a linear map of all features to the coefficients.
     """
 
     density: NeighborDensity = field(default_factory=NeighborDensity)
-    channels: int = 32
-    gate_width: int = 64
+    tensors: int = 16
+    invariants: int = 32
+    gates: int = 64
+    linear: bool = False
 
     def __post_init__(self) -> None:
-        if self.channels < 0 or self.gate_width < 1:
+        if self.tensors < 0:
+            raise ValueError(f"tensors is {self.tensors}: give 0 or more")
+        if self.tensors == 0 and not self.linear:
+            raise ValueError("tensors is 0 and linear is false: the network would be empty")
+        if self.invariants < 1 or self.gates < 1:
             raise ValueError(
-                f"channels is {self.channels} and gate_width {self.gate_width}: at least 0 and 1 "
-                "are needed"
+                f"invariants is {self.invariants} and gates {self.gates}: give 1 or more"
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,6 +68,8 @@ class NetworkOptions:
     def from_dict(cls, data: Mapping[str, Any]) -> NetworkOptions:
         """The inverse of :meth:`to_dict`."""
         return cls(**{**data, "density": NeighborDensity(**data["density"])})
+
+
 class Expansion(torch.nn.Module):
     """Expansion of the neighbour density of every atom.
 
@@ -178,12 +189,79 @@ class CoupledProduct(torch.nn.Module):
         return total
 
 
+class Gates(torch.nn.Module):
+    """Functions of the invariants of an atom: cosines of random or learned projections.
+
+    Together with a linear readout they approximate a kernel of the invariants (A. Rahimi and
+    B. Recht, Adv. Neural Inf. Process. Syst. 20, 1177 (2007)); being bounded, they do not run
+    away for atoms unlike those of the training set.
+    """
+
+    def __init__(self, l_max: int, n_in: int, invariants: int, gates: int) -> None:
+        super().__init__()
+        self.product = CoupledProduct(l_max, 0, n_in, invariants)
+        self.shift = torch.nn.Parameter(torch.zeros(invariants, dtype=torch.float64))
+        self.weight = torch.nn.Parameter(torch.zeros((invariants, gates), dtype=torch.float64))
+        self.phase = torch.nn.Parameter(torch.zeros(gates, dtype=torch.float64))
+
+    def forward(self, expansion: torch.Tensor) -> torch.Tensor:
+        """A constant, then the gates: (n_atoms, 1 + n_gates)."""
+        invariants = self.invariants(expansion)
+        waves = torch.cos(torch.matmul(invariants, self.weight) + self.phase)
+        return torch.cat([torch.ones_like(waves[:, :1]), waves], dim=1)
+
+    def invariants(self, expansion: torch.Tensor) -> torch.Tensor:
+        """What the gates depend on: (n_atoms, n_invariants)."""
+        return self.product(expansion).squeeze(1) + self.shift
+
+
+class Readout(torch.nn.Module):
+    """Coefficients of one lambda from tensors of that order, mixed by the gates.
+
+    c_mu,out = sum_k h_mu,k sum_g gate_g weight_g,k,out, plus a linear map if there is one.
+    """
+
+    def __init__(
+        self,
+        l_max: int,
+        o3_lambda: int,
+        n_in: int,
+        transform: torch.Tensor,
+        options: NetworkOptions,
+    ) -> None:
+        super().__init__()
+        self.n_out = transform.shape[0]
+        self.n_linear = self.n_out if options.linear else 0
+        self.n_tensors = options.tensors if self.n_out > 0 else 0
+        #: n_linear outputs of the linear map, then the tensors
+        self.product = CoupledProduct(l_max, o3_lambda, n_in, self.n_linear + self.n_tensors)
+        shape = (1 + options.gates, self.n_tensors, self.n_out)
+        self.weight = torch.nn.Parameter(torch.zeros(shape, dtype=torch.float64))
+        # only invariants have a mean
+        bias = torch.zeros(self.n_out, dtype=torch.float64)
+        self.bias = torch.nn.Parameter(bias, requires_grad=o3_lambda == 0)
+        self.register_buffer("transform", transform.T.contiguous().to(torch.float64))
+
+    def forward(self, expansion: torch.Tensor, gates: torch.Tensor) -> torch.Tensor:
+        """Coefficients of the orthonormal radial basis: (n_atoms, 2 lambda + 1, n_out)."""
+        products = self.product(expansion)
+        linear, tensors = products[..., : self.n_linear], products[..., self.n_linear :]
+        if self.n_tensors == 0:
+            return linear + self.bias
+        mixed = self.mix(tensors, gates) + self.bias
+        if self.n_linear > 0:
+            mixed = mixed + linear
+        return mixed
+
+    def mix(self, tensors: torch.Tensor, gates: torch.Tensor) -> torch.Tensor:
+        """Tensors (n_atoms, mu, n_tensors) with gates (n_atoms, n_gates), without the bias."""
+        size = self.n_tensors * self.n_out
+        mixing = torch.matmul(gates, self.weight.reshape(gates.shape[1], size))
+        return torch.bmm(tensors, mixing.reshape(-1, self.n_tensors, self.n_out))
+
+
 class SpeciesNetwork(torch.nn.Module):
     """From the expansion around atoms of one species to their coefficients.
-
-    For each lambda the coupled products give ``n_out`` tensors that go straight to the
-    output, and ``channels`` hidden ones that are multiplied by gates, which are functions
-    of the hidden invariants, before a linear readout adds them.
 
     Parameters
     ----------
@@ -192,8 +270,8 @@ class SpeciesNetwork(torch.nn.Module):
     transforms
         For each lambda the matrix that takes coefficients of the orthonormalised radial
         basis to those of the auxiliary basis: (n_out, n_out), possibly of size 0.
-    channels, gate_width
-        See :class:`NetworkOptions`.
+    options
+        Architecture.
     """
 
     def __init__(
@@ -201,62 +279,32 @@ class SpeciesNetwork(torch.nn.Module):
         l_max: int,
         n_in: int,
         transforms: Sequence[torch.Tensor],
-        channels: int,
-        gate_width: int,
+        options: NetworkOptions,
     ) -> None:
         super().__init__()
-        self.n_out = [t.shape[0] for t in transforms]
-        self.channels = channels
-        self.heads = torch.nn.ModuleList(
-            SpeciesHead(l_max, o3_lambda, n_in, transform, channels)
+        self.has_gates = options.tensors > 0
+        self.gates = Gates(l_max, n_in, options.invariants, options.gates)
+        self.readouts = torch.nn.ModuleList(
+            Readout(l_max, o3_lambda, n_in, transform, options)
             for o3_lambda, transform in enumerate(transforms)
         )
-        n_gates = len(transforms) * channels
-        self.gates = torch.nn.Sequential(
-            torch.nn.Linear(channels, gate_width),
-            torch.nn.SiLU(),
-            torch.nn.Linear(gate_width, gate_width),
-            torch.nn.SiLU(),
-            torch.nn.Linear(gate_width, n_gates),
-        ).to(torch.float64)
 
     def forward(self, expansion: torch.Tensor) -> list[torch.Tensor]:
-        """Coefficients of each lambda: (n_atoms, 2 lambda + 1, n_out)."""
-        gates = expansion.new_zeros((expansion.shape[0], 0))
-        outputs: list[torch.Tensor] = []
-        for o3_lambda, head in enumerate(self.heads):
-            products = head.product(expansion)
-            direct, hidden = products[..., : head.n_out], products[..., head.n_out :]
-            if o3_lambda == 0 and self.channels > 0:
-                gates = self.gates(hidden.squeeze(1))
-            if head.n_out > 0 and self.channels > 0:
-                first = o3_lambda * self.channels
-                gate = gates[:, first : first + self.channels].unsqueeze(1)
-                direct = direct + torch.matmul(hidden * gate, head.readout)
-            outputs.append(torch.matmul(direct + head.bias, head.transform))
+        """Coefficients of each lambda: (n_atoms, 2 lambda + 1, n_out), e/bohr^1.5."""
+        outputs = self.orthonormal(expansion)
+        for o3_lambda, readout in enumerate(self.readouts):
+            outputs[o3_lambda] = torch.matmul(outputs[o3_lambda], readout.transform)
         return outputs
 
-
-class SpeciesHead(torch.nn.Module):
-    """The parts of :class:`SpeciesNetwork` that belong to one lambda."""
-
-    def __init__(
-        self, l_max: int, o3_lambda: int, n_in: int, transform: torch.Tensor, channels: int
-    ) -> None:
-        super().__init__()
-        self.n_out = transform.shape[0]
-        # without functions of this lambda there is nothing to gate, but lambda = 0 makes gates
-        used = self.n_out > 0 or o3_lambda == 0
-        self.product = CoupledProduct(
-            l_max, o3_lambda, n_in, self.n_out + (channels if used else 0)
-        )
-        self.readout = torch.nn.Parameter(
-            torch.zeros((channels if used else 0, self.n_out), dtype=torch.float64)
-        )
-        # only invariants have a mean
-        bias = torch.zeros(self.n_out, dtype=torch.float64)
-        self.bias = torch.nn.Parameter(bias, requires_grad=o3_lambda == 0)
-        self.register_buffer("transform", transform.T.contiguous().to(torch.float64))
+    def orthonormal(self, expansion: torch.Tensor) -> list[torch.Tensor]:
+        """The same for the orthonormalised radial basis, in which the network is trained."""
+        gates = expansion.new_zeros((expansion.shape[0], 0))
+        if self.has_gates:
+            gates = self.gates(expansion)
+        outputs: list[torch.Tensor] = []
+        for readout in self.readouts:
+            outputs.append(readout(expansion, gates))
+        return outputs
 
 
 class DensityNetwork(torch.nn.Module):
@@ -287,8 +335,7 @@ class DensityNetwork(torch.nn.Module):
                 self.expansion.l_max,
                 self.expansion.size,
                 one,
-                options.channels,
-                options.gate_width,
+                options,
             )
             for one in transforms
         )

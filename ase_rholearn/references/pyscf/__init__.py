@@ -3,7 +3,14 @@
 from .atoms import atomic_densities
 from .fit import fit_density
 from .integrals import metric_matrix
-from .run import density_from_mean_field, from_checkpoint, from_orbitals, reference
+from .run import (
+    density_from_mean_field,
+    from_checkpoint,
+    from_orbitals,
+    orbital_molecule,
+    reference,
+    refit,
+)
 from .settings import KohnSham
 
 __all__ = [
@@ -14,5 +21,7 @@ __all__ = [
     "from_checkpoint",
     "from_orbitals",
     "metric_matrix",
+    "orbital_molecule",
     "reference",
+    "refit",
 ]

@@ -16,13 +16,16 @@ from ase import Atoms
 from scipy.linalg import LinAlgWarning, cho_factor, cho_solve, eigh
 
 from ...basis import Basis, from_pyscf_order
-from .integrals import auxiliary_molecule, baseline_projections, metric_integral, metric_matrix
+from .integrals import (
+    auxiliary_molecule,
+    baseline_projections,
+    metric_integral,
+    metric_matrix,
+    shell_blocks,
+)
 
 #: PySCF's names of the three-centre integrals of each metric.
 _THREE_CENTRE = {"overlap": "int3c1e", "coulomb": "int3c2e"}
-
-#: Doubles that one block of three-centre integrals may hold (256 MB).
-_BLOCK_SIZE = 2**25
 
 #: Eigenvalues of the metric below this fraction of the largest one are left out when the
 #: basis is linearly dependent.
@@ -86,7 +89,7 @@ def density_projections(
 
     result = np.empty(auxiliary.nao)
     starts = auxiliary.ao_loc_nr()
-    for first, last in _shell_blocks(starts, max(1, _BLOCK_SIZE // len(packed))):
+    for first, last in shell_blocks(starts, len(packed)):
         integrals = df.incore.aux_e2(
             molecule,
             auxiliary,
@@ -112,14 +115,3 @@ def solve_metric(matrix: np.ndarray, projections: np.ndarray) -> np.ndarray:
     solution = cho_solve(factor, projections)
     # one step of iterative refinement: fits are used to 1e-8 and metrics have condition 1e8
     return np.asarray(solution + cho_solve(factor, projections - matrix @ solution))
-
-
-def _shell_blocks(starts: np.ndarray, size: int) -> list[tuple[int, int]]:
-    """Ranges of shells that hold at most ``size`` functions (or one shell)."""
-    blocks, first = [], 0
-    for shell in range(1, len(starts)):
-        if starts[shell] - starts[first] > size and shell - 1 > first:
-            blocks.append((first, shell - 1))
-            first = shell - 1
-    blocks.append((first, len(starts) - 1))
-    return blocks

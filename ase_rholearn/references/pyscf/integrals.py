@@ -11,6 +11,9 @@ from ase.data import chemical_symbols
 from ...basis import Basis, from_pyscf_order, pyscf_permutation
 from ...basis.shells import radial_moment
 
+#: Doubles that one block of three-centre integrals may hold (256 MB).
+_BLOCK_SIZE = 2**25
+
 #: PySCF's names of the two-centre integrals of each metric.
 _TWO_CENTRE = {"overlap": "int1e_ovlp", "coulomb": "int2c2e"}
 
@@ -52,27 +55,50 @@ def metric_matrix(atoms: Atoms, basis: Basis, metric: str = "overlap") -> np.nda
     return np.asarray(matrix[np.ix_(order, order)])
 
 
-def baseline_projections(atoms: Atoms, basis: Basis, metric: str) -> np.ndarray:
-    """(P | sum of atomic densities) for every auxiliary function P, in our order."""
-    auxiliary = auxiliary_molecule(atoms, basis)
-    if not basis.atomic_densities:
-        return np.zeros(auxiliary.nao)
-    exponents, entries = {}, {}
-    for z in set(atoms.numbers.tolist()):
-        exponents[z] = basis.atomic_densities[z].exponents
-        entries[chemical_symbols[z]] = [[0, [a, 1.0]] for a in exponents[z]]
-    gaussians = _molecule(atoms, entries)
+def baseline_molecule(atoms: Atoms, basis: Basis) -> tuple[Any, np.ndarray]:
+    """The atomic densities as a PySCF Mole of s functions, and their coefficients (nao,)."""
+    exponents = {z: basis.atomic_densities[z].exponents for z in set(atoms.numbers.tolist())}
+    entries = {chemical_symbols[z]: [[0, [a, 1.0]] for a in e] for z, e in exponents.items()}
     # the normalised s function is sqrt(1 / integral) Y_00 exp(-a r^2)
     amplitudes = {
         z: np.array(basis.atomic_densities[z].amplitudes)
-        * np.sqrt(4 * np.pi * radial_moment(2 * np.array(a), 2))
-        for z, a in exponents.items()
+        * np.sqrt(4 * np.pi * radial_moment(2 * np.array(e), 2))
+        for z, e in exponents.items()
     }
+    coefficients = np.concatenate([amplitudes[int(z)] for z in atoms.numbers])
+    return _molecule(atoms, entries), coefficients
+
+
+def baseline_projections(atoms: Atoms, basis: Basis, metric: str) -> np.ndarray:
+    """(P | sum of atomic densities) for every auxiliary function P, in our order."""
     from pyscf import gto
 
+    auxiliary = auxiliary_molecule(atoms, basis)
+    if not basis.atomic_densities:
+        return np.zeros(auxiliary.nao)
+    gaussians, coefficients = baseline_molecule(atoms, basis)
     cross = gto.mole.intor_cross(metric_integral(metric), auxiliary, gaussians)
-    weights = np.concatenate([amplitudes[int(z)] for z in atoms.numbers])
-    return from_pyscf_order(basis, atoms.numbers, cross @ weights)
+    return from_pyscf_order(basis, atoms.numbers, cross @ coefficients)
+
+
+def shell_blocks(starts: np.ndarray, n_pairs: int) -> list[tuple[int, int]]:
+    """Ranges of auxiliary shells whose three-centre integrals fit into memory at once.
+
+    Parameters
+    ----------
+    starts
+        First function of each shell, and the number of functions: (n_shells + 1,).
+    n_pairs
+        Orbital pairs that each function is integrated with.
+    """
+    size = max(1, _BLOCK_SIZE // n_pairs)
+    blocks, first = [], 0
+    for shell in range(1, len(starts)):
+        if starts[shell] - starts[first] > size and shell - 1 > first:
+            blocks.append((first, shell - 1))
+            first = shell - 1
+    blocks.append((first, len(starts) - 1))
+    return blocks
 
 
 def _molecule(atoms: Atoms, entries: dict[str, Any]) -> Any:

@@ -193,6 +193,52 @@ def from_checkpoint(
     )
 
 
+def refit(reference: Reference, basis: Basis, *, metric: str | None = None) -> Reference:
+    """Fit another basis to a reference that kept its orbitals; no SCF is run.
+
+    The result has the settings, and therefore the id, that :func:`reference` would have
+    given it with this basis.
+
+    Parameters
+    ----------
+    reference
+        Made by :func:`reference` with ``keep_orbitals=True``.
+    basis
+        The new auxiliary basis.
+    metric
+        Metric of the fit; left out: that of the reference.
+
+    Raises
+    ------
+    ValueError
+        The orbitals were not kept.
+    """
+    if reference.occupied_orbitals is None or "orbital_basis" not in reference.settings:
+        raise ValueError(
+            "the reference has no orbitals: generate it with keep_orbitals=True to fit another "
+            "basis later"
+        )
+    settings = {k: v for k, v in reference.settings.items() if k != "basis"}
+    settings["metric"] = metric or settings["metric"]
+    return _fitted(
+        reference.atoms,
+        basis,
+        orbital_molecule(reference),
+        np.asarray(reference.occupied_orbitals, dtype=float),
+        settings,
+        metric=settings["metric"],
+        converged=reference.converged,
+        energy=reference.energy,
+        forces=reference.forces,
+        keep_orbitals=True,
+    )
+
+
+def orbital_molecule(reference: Reference) -> Any:
+    """The ``pyscf.gto.Mole`` of the orbitals that a reference kept."""
+    return _molecule(reference.atoms, reference.settings["orbital_basis"])
+
+
 def density_from_mean_field(mean_field: Any, basis: Basis, *, metric: str = "coulomb") -> Density:
     """Fit the density of a finished closed-shell run that is in memory.
 

@@ -1,0 +1,238 @@
+"""The command ``ase-rholearn``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from .model import DensityModel
+
+app = typer.Typer(
+    name="ase-rholearn",
+    help="Electron densities of atoms by machine learning.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Model = Annotated[str, typer.Option("--model", "-m", help="Shipped name or path of a model file.")]
+Device = Annotated[Optional[str], typer.Option(help="cpu, cuda, ... (default: the best here).")]
+OptionsFile = Annotated[Path, typer.Argument(metavar="OPTIONS", help="YAML file of options.")]
+
+
+def main() -> None:
+    """Run the command: mistakes of the user end with one line, not with a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _fail("interrupted", status=130)
+    except ModuleNotFoundError as error:
+        _fail(f"{error.name} is not installed: pip install 'ase-rholearn[train]'")
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        _fail(str(error))
+
+
+@app.command()
+def predict(
+    structures: Annotated[list[Path], typer.Argument(help="Files that ASE reads, any frames.")],
+    model: Model = "water-pbe",
+    cube: Annotated[bool, typer.Option("--cube", help="Write the density as .cube.")] = False,
+    npz: Annotated[bool, typer.Option("--npz", help="Write basis and coefficients.")] = False,
+    spacing: Annotated[float, typer.Option(help="Grid spacing of cubes, Angstrom.")] = 0.1,
+    margin: Annotated[float, typer.Option(help="Space around molecules, Angstrom.")] = 3.0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the files.")] = Path(),
+    device: Device = None,
+) -> None:
+    """Predict densities: a line with electrons and dipole a frame, and files on request."""
+    frames = [frame for path in structures for frame in _frames(path)]
+    predictor = _load(model, device)
+    for name, atoms in frames:
+        predictor.check(atoms, argument=name)
+    if cube or npz:
+        output.mkdir(parents=True, exist_ok=True)
+    typer.echo(f"{'structure':30} {'formula':>12} {'electrons':>14} {'dipole / e Angstrom':>32}")
+    for name, atoms in _progress(frames):
+        _predict_one(predictor, name, atoms, cube, npz, spacing, margin, output)
+
+
+@app.command()
+def info(
+    model: Annotated[str, typer.Argument(help="Shipped name or path of a model file.")] = "",
+) -> None:
+    """Show what a model is; without a name, list the shipped models."""
+    from .model import shipped_models
+
+    if not model:
+        for name, path in shipped_models().items():
+            typer.echo(f"{name:20} {path}")
+        return
+    loaded = _load(model, "cpu")
+    for key, value in _describe(loaded):
+        typer.echo(f"{key:18} {value}")
+
+
+@app.command()
+def generate(options: OptionsFile) -> None:
+    """Make reference densities for a file of molecules."""
+    from .training.generate import generate_from_options
+    from .training.options import GenerateOptions, load_options
+
+    with tqdm(unit="structure", disable=None) as bar:
+
+        def show(progress: Any) -> None:
+            bar.total = progress.total
+            bar.n = progress.done + progress.failed
+            bar.refresh()
+
+        end = generate_from_options(load_options(GenerateOptions, options), on_progress=show)
+    typer.echo(f"{end.done} of {end.total} structures have a reference")
+    if end.failed:
+        typer.echo(f"{end.failed} failed: see failures.jsonl in the data set")
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(options: OptionsFile) -> None:
+    """Train a network, or go on with an interrupted run."""
+    from .training.options import TrainOptions, load_options
+    from .training.train import train as run
+
+    result = run(
+        load_options(TrainOptions, options), say=typer.echo, progress_bar=sys.stderr.isatty()
+    )
+    typer.echo(f"weights: {result}")
+
+
+@app.command()
+def evaluate(
+    options: OptionsFile,
+    part: Annotated[str, typer.Option(help="training, validation or test.")] = "test",
+    level: Annotated[int, typer.Option(min=0, max=5, help="Quality of the quadrature.")] = 2,
+    one_shot: Annotated[bool, typer.Option(help="Compute figure (d), the slow one.")] = True,
+) -> None:
+    """Judge the network of a run on one part of its data set."""
+    from .training.export import evaluate_run
+    from .training.options import TrainOptions, load_options
+
+    loaded = load_options(TrainOptions, options)
+    with tqdm(unit="structure", disable=None) as bar:
+        result = evaluate_run(loaded, part, level, one_shot, on_progress=lambda: bar.update())
+    typer.echo(f"{'':44} {'mean':>9} {'worst':>9}")
+    for name, meaning in result["meaning"].items():
+        if name in result["mean"]:
+            typer.echo(f"{meaning:44} {result['mean'][name]:9.4f} {result['worst'][name]:9.4f}")
+
+
+@app.command()
+def export(
+    options: OptionsFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file.")] = Path("model.pt"),
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+) -> None:
+    """Write the network of a run as a model file, with its errors if they were evaluated."""
+    from .training.export import export_run
+    from .training.options import TrainOptions, load_options
+
+    export_run(load_options(TrainOptions, options), output, dtype)
+    typer.echo(f"wrote {output}")
+
+
+def _fail(message: str, status: int = 1) -> None:
+    typer.echo(f"ase-rholearn: {message}", err=True)
+    raise SystemExit(status)
+
+
+def _load(model: str, device: str | None) -> DensityModel:
+    from .model import load_model
+
+    return load_model(model, device)
+
+
+def _frames(path: Path) -> Iterator[tuple[str, Atoms]]:
+    """Name and structure of every frame of a file."""
+    from ase.io import read
+    from ase.io.formats import UnknownFileTypeError
+
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        frames = read(path, index=":")
+    except UnknownFileTypeError as error:
+        raise ValueError(f"{path} has a format that ASE does not know") from error
+    except (ValueError, IndexError, KeyError, EOFError) as error:
+        raise ValueError(f"ASE cannot read {path}: {error}") from error
+    if not frames:
+        raise ValueError(f"{path} holds no structure")
+    for index, atoms in enumerate(frames):
+        yield (path.stem if len(frames) == 1 else f"{path.stem}_{index:05d}"), atoms
+
+
+def _progress(frames: list[tuple[str, Atoms]]) -> Any:
+    """A bar on the terminal if there is more than one frame."""
+    return tqdm(frames, unit="structure", disable=None if len(frames) > 1 else True)
+
+
+def _predict_one(
+    model: DensityModel,
+    name: str,
+    atoms: Atoms,
+    cube: bool,
+    npz: bool,
+    spacing: float,
+    margin: float,
+    output: Path,
+) -> None:
+    from .density import Density
+
+    rho = Density(atoms, model.basis, model.coefficients([atoms])[0])
+    dipole = "periodic"
+    if not atoms.pbc.any():
+        dipole = " ".join(f"{x:10.5f}" for x in rho.dipole())
+    formula = atoms.get_chemical_formula()
+    with tqdm.external_write_mode():
+        typer.echo(f"{name:30} {formula:>12} {rho.number_of_electrons:14.6f} {dipole:>32}")
+    for wanted, suffix in ((cube, ".cube"), (npz, ".npz")):
+        if wanted:
+            rho.write(output / f"{name}{suffix}", spacing=spacing, margin=margin)
+
+
+def _describe(model: DensityModel) -> Iterator[tuple[str, str]]:
+    """Lines of ``info``."""
+    from ase.data import chemical_symbols
+
+    card = model.card
+    yield "model", card.name
+    yield "file", f"{model.path} ({model.path.stat().st_size / 1e6:.1f} MB, {model.dtype})"
+    if card.description:
+        yield "description", card.description
+    yield "species", ", ".join(chemical_symbols[z] for z in model.basis.species)
+    yield "charges", ", ".join(map(str, card.charges))
+    yield "basis", str(model.basis)
+    yield "cutoff", f"{model.cutoff:g} Angstrom"
+    for title, values in (
+        ("level of theory", card.level_of_theory),
+        ("training", card.training),
+        ("errors", card.errors),
+    ):
+        for key, value in values.items():
+            text = f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
+            yield title, f"{key} = {text}"
+            title = ""
+    if card.licence:
+        yield "licence", card.licence
+    if card.citation:
+        yield "citation", card.citation
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""From a density to DFT: the Kohn-Sham matrix of a density, and one diagonalisation."""
+
+from .kohn_sham import kohn_sham_matrix, one_shot_orbitals
+
+__all__ = ["kohn_sham_matrix", "one_shot_orbitals"]

@@ -1,0 +1,139 @@
+"""The Kohn-Sham matrix of a given density, for LDA and GGA functionals. Needs PySCF."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ase import units
+from scipy.linalg import eigh
+
+from ..basis import to_pyscf_order
+from ..density import Density
+from ..references.pyscf.integrals import auxiliary_molecule, baseline_molecule, shell_blocks
+
+#: Density (e/bohr^3) below which exchange and correlation are left out.
+_VACUUM = 1e-12
+
+#: Quadrature points that are worked on at once.
+_BLOCK = 8192
+
+
+def kohn_sham_matrix(molecule: Any, density: Density, xc: str, *, grid_level: int = 2) -> np.ndarray:
+    """h + J[rho] + V_xc[rho] in an AO basis: (nao, nao), Hartree.
+
+    The Coulomb matrix comes from the coefficients directly, through three-centre integrals
+    with the auxiliary functions and the atomic densities; no density matrix is involved.
+
+    Parameters
+    ----------
+    molecule
+        ``pyscf.gto.Mole`` with the atoms of the density, in any AO basis.
+    density
+        Its raw coefficients count: a correction of the charge would spoil the Hartree
+        potential, in which the error of a Coulomb-metric fit is of second order.
+    xc
+        LDA or GGA functional in PySCF's notation.
+    grid_level
+        PySCF's quadrature grid.
+
+    Raises
+    ------
+    ValueError
+        A meta-GGA or hybrid functional: these need more than a density.
+    """
+    from pyscf.dft import libxc
+
+    kind = libxc.xc_type(xc)
+    if kind not in ("LDA", "GGA") or libxc.is_hybrid_xc(xc):
+        raise ValueError(f"xc is {xc!r}: only LDA and GGA functionals are functions of the density")
+    raw = Density(density.atoms, density.basis, density.raw_coefficients, normalize=False)
+    core = molecule.intor("int1e_kin") + molecule.intor("int1e_nuc")
+    matrix: np.ndarray = (
+        core + _coulomb_matrix(molecule, raw) + _xc_matrix(molecule, raw, xc, kind, grid_level)
+    )
+    return matrix
+
+
+def one_shot_orbitals(
+    molecule: Any, density: Density, xc: str, *, grid_level: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
+    """Occupied orbitals of one diagonalisation for a closed-shell molecule.
+
+    Returns
+    -------
+    orbitals
+        (nao, nocc), scaled so that the density matrix is C C^T.
+    energies
+        (nao,) Hartree.
+    """
+    fock = kohn_sham_matrix(molecule, density, xc, grid_level=grid_level)
+    energies, orbitals = eigh(fock, molecule.intor("int1e_ovlp"))
+    return np.sqrt(2.0) * orbitals[:, : molecule.nelectron // 2], energies
+
+
+def _coulomb_matrix(molecule: Any, density: Density) -> np.ndarray:
+    basis, numbers = density.basis, density.atoms.numbers
+    sources = [
+        (
+            auxiliary_molecule(density.atoms, basis),
+            to_pyscf_order(basis, numbers, density.coefficients),
+        )
+    ]
+    if basis.atomic_densities:
+        sources.append(baseline_molecule(density.atoms, basis))
+    return sum(_contract(molecule, *source) for source in sources)  # type: ignore[return-value]
+
+
+def _contract(molecule: Any, auxiliary: Any, coefficients: np.ndarray) -> np.ndarray:
+    """sum_P (mn|P) c_P: (nao, nao)."""
+    from pyscf import df, lib
+
+    packed = np.zeros(molecule.nao * (molecule.nao + 1) // 2)
+    starts = auxiliary.ao_loc_nr()
+    for first, last in shell_blocks(starts, len(packed)):
+        integrals = df.incore.aux_e2(
+            molecule,
+            auxiliary,
+            "int3c2e",
+            aosym="s2ij",
+            shls_slice=(0, molecule.nbas, 0, molecule.nbas, first, last),
+        )
+        packed += integrals @ coefficients[starts[first] : starts[last]]
+    return np.asarray(lib.unpack_tril(packed))
+
+
+def _xc_matrix(molecule: Any, density: Density, xc: str, kind: str, level: int) -> np.ndarray:
+    from pyscf import dft
+
+    grids = dft.gen_grid.Grids(molecule)
+    grids.level = level
+    grids.build()
+    integrator = dft.numint.NumInt()
+    matrix = np.zeros((molecule.nao, molecule.nao))
+    for start in range(0, len(grids.coords), _BLOCK):
+        coords = grids.coords[start : start + _BLOCK]
+        weights = grids.weights[start : start + _BLOCK]
+        rho = _density_and_gradient(density, coords, kind)
+        potential = integrator.eval_xc_eff(xc, rho, deriv=1, xctype=kind)[1]
+        potential = weights * np.where(rho[0] > _VACUUM, potential, 0.0)
+        values = dft.numint.eval_ao(molecule, coords, deriv=1 if kind == "GGA" else 0)
+        if kind == "LDA":
+            half = values * (0.5 * potential[0])[:, None]
+            matrix += values.T @ half
+        else:
+            # half of the value's term, so that adding the transpose makes it whole
+            factors = potential * np.array([0.5, 1, 1, 1])[:, None]
+            matrix += values[0].T @ np.einsum("xp,xpm->pm", factors, values)
+    return matrix + matrix.T
+
+
+def _density_and_gradient(density: Density, coords: np.ndarray, kind: str) -> np.ndarray:
+    """PySCF's rho array in atomic units: (n,) rows value and gradient; (1, n) for LDA."""
+    points = coords * units.Bohr
+    value = density.evaluate(points)[None] * units.Bohr**3
+    if kind == "LDA":
+        rho = value
+    else:
+        rho = np.concatenate([value, density.gradient(points).T * units.Bohr**4])
+    return np.where(rho[0] > _VACUUM, rho, 0.0)

@@ -1,0 +1,389 @@
+"""A start without gradient descent: principal components, random gates, and a linear solve.
+
+1. The tensors of each species and lambda become the leading principal components of the
+   lambda-SOAP features of the training set.
+2. The gates become cosines of random projections of the leading components of the invariants.
+3. The readout, which is linear, is solved for: the minimum of the training loss in its metric
+   plus a ridge term, by conjugate gradients preconditioned per species and lambda.
+
+Step 3 alone also finishes a network that was trained by gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..model.clebsch_gordan import clebsch_gordan
+from ..model.network import CoupledProduct, DensityNetwork, Readout, SpeciesNetwork
+from .samples import Sample
+
+#: Feature vectors that are held at once.
+_CHUNK = 2048
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """Options of the closed-form start.
+
+    Attributes
+    ----------
+    components
+        Principal components of the features that the linear map is solved for, if the
+        network has one.
+    gate_scale
+        Standard deviation of the phase that the gates see over the training set: small for
+        gates that vary slowly.
+    ridge
+        Ridge term relative to the largest eigenvalue of the features' covariance.
+    iterations
+        Most steps of conjugate gradients.
+    tolerance
+        Relative residual at which they stop.
+    """
+
+    components: int = 128
+    gate_scale: float = 0.5
+    ridge: float = 1e-6
+    iterations: int = 200
+    tolerance: float = 1e-5
+
+
+def initialize(
+    network: DensityNetwork, samples: Sequence[Sample], options: ClosedForm, seed: int = 0
+) -> None:
+    """Steps 1 and 2, in place: tensors and gates from the training samples."""
+    generator = torch.Generator().manual_seed(seed)
+    for k, species in enumerate(network.species):
+        expansions = _expansions(samples, k)
+        if len(expansions) == 0:
+            continue
+        _initialize_gates(species, expansions, options.gate_scale, generator)
+        for readout in species.readouts:
+            if readout.n_tensors:
+                _principal_tensors(readout, expansions)
+
+
+def _expansions(samples: Sequence[Sample], species: int) -> torch.Tensor:
+    return torch.cat([sample.expansions[species] for sample in samples])
+
+
+def _principal_tensors(readout: Readout, expansions: torch.Tensor) -> None:
+    """Make the tensors of one lambda the leading components of its features."""
+    covariance, _ = _covariance(readout.product, expansions, centred=False)
+    values, vectors = _leading(covariance, readout.n_tensors)
+    # one scale for all, so that the ridge term keeps preferring the leading ones
+    _set_weights(readout.product, vectors / values[0].sqrt(), readout.n_linear)
+
+
+def _initialize_gates(
+    species: SpeciesNetwork, expansions: torch.Tensor, scale: float, generator: torch.Generator
+) -> None:
+    gates = species.gates
+    covariance, mean = _covariance(gates.product, expansions, centred=True)
+    n_invariants, n_gates = gates.weight.shape
+    values, vectors = _leading(covariance, n_invariants)
+    spread = values.clamp_min(0).sum().sqrt().clamp_min(1e-12)
+    with torch.no_grad():
+        _set_weights(gates.product, vectors / spread, 0)
+        gates.shift.copy_(-(mean @ vectors) / spread)
+        noise = torch.randn((n_invariants, n_gates), generator=generator, dtype=torch.float64)
+        gates.weight.copy_(scale * noise)
+        phase = torch.rand(n_gates, generator=generator, dtype=torch.float64)
+        gates.phase.copy_(2 * torch.pi * phase)
+
+
+def product_features(product: CoupledProduct, expansion: torch.Tensor) -> torch.Tensor:
+    """All features of one lambda before any weights: (n_atoms, mu, n_features).
+
+    Paths in their order, each (q1, q2), then the linear part.
+    """
+    parts = []
+    for path in product.paths:
+        first = expansion[:, path.l1**2 : (path.l1 + 1) ** 2]
+        second = expansion[:, path.l2**2 : (path.l2 + 1) ** 2]
+        coupling = clebsch_gordan(path.l1, path.l2, product.o3_lambda)
+        pairs = torch.einsum("cab,naq,nbr->ncqr", coupling, first, second)
+        parts.append(pairs.flatten(2))
+    if product.has_linear:
+        parts.append(expansion[:, product.o3_lambda**2 : (product.o3_lambda + 1) ** 2])
+    return torch.cat(parts, dim=2)
+
+
+def _set_weights(product: CoupledProduct, vectors: torch.Tensor, first: int) -> None:
+    """Give the outputs from ``first`` on the weights (n_features, n_outputs)."""
+    columns = slice(first, first + vectors.shape[1])
+    start = 0
+    with torch.no_grad():
+        for path in product.paths:
+            n_in = path.weight.shape[0]
+            stop = start + n_in * n_in
+            path.weight[..., columns] = vectors[start:stop].reshape(n_in, n_in, -1)
+            start = stop
+        if product.has_linear:
+            product.linear[:, columns] = vectors[start:]
+
+
+def _covariance(
+    product: CoupledProduct, expansions: torch.Tensor, *, centred: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Second moment (or covariance) of the features over atoms and mu, and their mean."""
+    total: torch.Tensor | None = None
+    mean: torch.Tensor | None = None
+    count = 0
+    for chunk in expansions.split(_CHUNK // (2 * product.o3_lambda + 1)):
+        features = product_features(product, chunk).flatten(0, 1)
+        moment, summed = features.T @ features, features.sum(dim=0)
+        total = moment if total is None else total + moment
+        mean = summed if mean is None else mean + summed
+        count += len(features)
+    assert total is not None
+    assert mean is not None
+    mean = mean / count
+    covariance = total / count - (torch.outer(mean, mean) if centred else 0.0)
+    return covariance, mean
+
+
+def _leading(covariance: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Leading eigenvalues (count,) and eigenvectors (n, count), padded with zeros."""
+    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
+    missing = count - len(values)
+    return (
+        torch.nn.functional.pad(values, (0, missing)),
+        torch.nn.functional.pad(vectors, (0, missing)),
+    )
+
+
+# the readout ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Inputs of one readout over the training set.
+
+    Attributes
+    ----------
+    gates
+        (n_atoms, n_gates).
+    tensors
+        (n_atoms, mu, n_tensors); each is multiplied by each gate.
+    components
+        (n_atoms, mu, n_components); those of the linear map. For lambda = 0 the last one is
+        constant and stands for the bias.
+    """
+
+    gates: torch.Tensor
+    tensors: torch.Tensor
+    components: torch.Tensor
+
+    @property
+    def n_gated(self) -> int:
+        return self.gates.shape[1] * self.tensors.shape[2]
+
+    @property
+    def n_features(self) -> int:
+        return self.n_gated + self.components.shape[2]
+
+    def part(self, rows: slice) -> _Block:
+        """The same for some of the atoms."""
+        return _Block(self.gates[rows], self.tensors[rows], self.components[rows])
+
+    def features(self) -> torch.Tensor:
+        """(n_atoms * mu, n_features): gates times tensors, then components."""
+        gated = (self.gates[:, None, :, None] * self.tensors[:, :, None, :]).flatten(2)
+        return torch.cat([gated, self.components], dim=2).flatten(0, 1)
+
+    def predict(self, weight: torch.Tensor) -> torch.Tensor:
+        """Weights (n_features, n_out) -> (n_atoms, mu, n_out)."""
+        gated, rest = weight[: self.n_gated], weight[self.n_gated :]
+        mixing = self.gates @ gated.reshape(self.gates.shape[1], -1)
+        mixing = mixing.reshape(-1, self.tensors.shape[2], weight.shape[1])
+        return torch.bmm(self.tensors, mixing) + self.components @ rest
+
+    def transpose(self, residual: torch.Tensor) -> torch.Tensor:
+        """The transpose of :meth:`predict`: (n_atoms, mu, n_out) -> (n_features, n_out)."""
+        inner = torch.bmm(self.tensors.transpose(1, 2), residual)  # [atom, tensor, out]
+        gated = (self.gates.T @ inner.flatten(1)).reshape(self.n_gated, -1)
+        rest = self.components.flatten(0, 1).T @ residual.flatten(0, 1)
+        return torch.cat([gated, rest])
+
+
+Weights = list[torch.Tensor]
+
+
+def solve_readout(
+    network: DensityNetwork, samples: Sequence[Sample], options: ClosedForm
+) -> list[float]:
+    """Step 3, in place: the readout weights that minimise loss plus ridge term.
+
+    Returns
+    -------
+    list of float
+        Relative residual after each step of conjugate gradients.
+    """
+    problem = _Problem(network, samples, options.components)
+    factors, ridges = problem.preconditioner(options.ridge)
+
+    def apply(weights: Weights) -> Weights:
+        images = problem.normal(weights)
+        return [a + ridge * w for a, ridge, w in zip(images, ridges, weights, strict=True)]
+
+    def precondition(residual: Weights) -> Weights:
+        return [torch.cholesky_solve(r, f) for r, f in zip(residual, factors, strict=True)]
+
+    weights, history = _conjugate_gradients(
+        apply, precondition, problem.right_hand_side(), options.iterations, options.tolerance
+    )
+    problem.store(weights)
+    return history
+
+
+class _Problem:
+    """The normal equations of the readouts of all species and lambdas."""
+
+    def __init__(
+        self, network: DensityNetwork, samples: Sequence[Sample], components: int
+    ) -> None:
+        self.samples = samples
+        self.readouts: list[Readout] = []
+        self.blocks: list[_Block] = []
+        self.bases: list[torch.Tensor] = []
+        self.counts: list[list[int]] = []
+        with torch.no_grad():
+            for k, species in enumerate(network.species):
+                expansions = _expansions(samples, k)
+                if len(expansions) == 0:
+                    continue
+                gates = species.gates(expansions)
+                for readout in species.readouts:
+                    if readout.n_out:
+                        self._add(readout, expansions, gates, components)
+                        self.counts.append([len(sample.expansions[k]) for sample in samples])
+
+    def _add(
+        self, readout: Readout, expansions: torch.Tensor, gates: torch.Tensor, components: int
+    ) -> None:
+        tensors = readout.product(expansions)[..., readout.n_linear :]
+        linear, basis = _linear_components(readout, expansions, components)
+        if readout.product.o3_lambda == 0:
+            linear = torch.cat([linear, torch.ones_like(linear[..., :1])], dim=2)
+        self.readouts.append(readout)
+        self.blocks.append(_Block(gates, tensors, linear))
+        self.bases.append(basis)
+
+    def right_hand_side(self) -> Weights:
+        return self._transposed([sample.target for sample in self.samples])
+
+    def normal(self, weights: Weights) -> Weights:
+        outputs = [b.predict(w) for b, w in zip(self.blocks, weights, strict=True)]
+        vectors = [[] for _ in self.samples]  # type: list[list[torch.Tensor]]
+        for output, counts in zip(outputs, self.counts, strict=True):
+            for vector, piece in zip(vectors, output.split(counts), strict=True):
+                vector.append(piece.reshape(-1))
+        return self._transposed([torch.cat(vector) for vector in vectors])
+
+    def _transposed(self, vectors: list[torch.Tensor]) -> Weights:
+        """X^T M v, each structure weighted by its number of electrons."""
+        scaled = [s.apply_metric(v) for s, v in zip(self.samples, vectors, strict=True)]
+        starts = [0] * len(scaled)
+        result = []
+        for block, readout, counts in zip(self.blocks, self.readouts, self.counts, strict=True):
+            mu = block.tensors.shape[1]
+            pieces = []
+            for i, count in enumerate(counts):
+                size = count * mu * readout.n_out
+                piece = scaled[i][starts[i] : starts[i] + size]
+                pieces.append(piece.reshape(count, mu, readout.n_out))
+                starts[i] += size
+            result.append(block.transpose(torch.cat(pieces)))
+        return result
+
+    def preconditioner(self, ridge: float) -> tuple[Weights, list[float]]:
+        """Cholesky factors of the blocks' own normal matrices, and their ridge terms."""
+        factors, ridges = [], []
+        for block, counts in zip(self.blocks, self.counts, strict=True):
+            per_atom = torch.cat(
+                [
+                    torch.full((count,), 1.0 / sample.electrons, dtype=torch.float64)
+                    for count, sample in zip(counts, self.samples, strict=True)
+                ]
+            )
+            gram = torch.zeros((block.n_features,) * 2, dtype=torch.float64)
+            mu = block.tensors.shape[1]
+            step = max(1, _CHUNK // mu)
+            for start in range(0, len(block.gates), step):
+                rows = slice(start, start + step)
+                features = block.part(rows).features()
+                gram += (features * per_atom[rows].repeat_interleave(mu)[:, None]).T @ features
+            largest = float(torch.linalg.eigvalsh(gram)[-1]) if len(gram) else 1.0
+            ridges.append(ridge * largest)
+            diagonal = torch.eye(len(gram), dtype=torch.float64)
+            # a little more than the ridge keeps the factorisation safe
+            factors.append(torch.linalg.cholesky(gram + (ridge + 1e-14) * largest * diagonal))
+        return factors, ridges
+
+    def store(self, weights: Weights) -> None:
+        """Write the solution into the network."""
+        with torch.no_grad():
+            for readout, block, basis, weight in zip(
+                self.readouts, self.blocks, self.bases, weights, strict=True
+            ):
+                gated, rest = weight[: block.n_gated], weight[block.n_gated :]
+                readout.weight.copy_(gated.reshape(readout.weight.shape))
+                if readout.product.o3_lambda == 0:
+                    readout.bias.copy_(rest[-1])
+                if readout.n_linear:
+                    _set_weights(readout.product, basis @ rest[: basis.shape[1]], 0)
+
+
+def _linear_components(
+    readout: Readout, expansions: torch.Tensor, count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Leading components of the features: (n_atoms, mu, n), and their vectors (n_features, n).
+
+    None at all for a network without a linear map.
+    """
+    product = readout.product
+    if readout.n_linear == 0:
+        mu = 2 * product.o3_lambda + 1
+        return expansions.new_zeros((len(expansions), mu, 0)), expansions.new_zeros((0, 0))
+    covariance, _ = _covariance(product, expansions, centred=False)
+    values, vectors = _leading(covariance, min(count, len(covariance)))
+    vectors = vectors / values[0].sqrt()
+    chunks = expansions.split(_CHUNK // (2 * product.o3_lambda + 1))
+    return torch.cat([product_features(product, chunk) @ vectors for chunk in chunks]), vectors
+
+
+def _conjugate_gradients(
+    apply: Callable[[Weights], Weights],
+    precondition: Callable[[Weights], Weights],
+    right: Weights,
+    iterations: int,
+    tolerance: float,
+) -> tuple[Weights, list[float]]:
+    """Solve apply(w) = right; also the relative residual after each step."""
+
+    def dot(a: Weights, b: Weights) -> float:
+        return float(sum((x * y).sum() for x, y in zip(a, b, strict=True)))
+
+    solution = [torch.zeros_like(r) for r in right]
+    residual = right
+    search = preconditioned = precondition(residual)
+    slope = start = dot(residual, preconditioned)
+    history: list[float] = []
+    for _ in range(iterations):
+        image = apply(search)
+        step = slope / dot(search, image)
+        solution = [s + step * d for s, d in zip(solution, search, strict=True)]
+        residual = [r - step * a for r, a in zip(residual, image, strict=True)]
+        preconditioned = precondition(residual)
+        new_slope = dot(residual, preconditioned)
+        history.append((max(new_slope, 0.0) / start) ** 0.5)
+        if history[-1] < tolerance:
+            break
+        search = [z + new_slope / slope * d for z, d in zip(preconditioned, search, strict=True)]
+        slope = new_slope
+    return solution, history

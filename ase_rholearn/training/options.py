@@ -1,0 +1,227 @@
+"""Options of the training commands: YAML files, checked by pydantic."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..basis import Basis, even_tempered, from_pyscf
+from ..model import NeighborDensity, NetworkOptions
+from ..references.pyscf import KohnSham
+from .closed_form import ClosedForm
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KohnShamOptions(_Section):
+    """Level of theory of the reference calculations."""
+
+    xc: str = Field("PBE", description="functional, in PySCF's notation")
+    orbital_basis: str = Field("def2-tzvp", description="all-electron AO basis, a PySCF name")
+    density_fit: bool = Field(True, description="density-fitted Coulomb integrals in the SCF")
+    grid_level: int = Field(3, ge=0, le=9, description="quadrature grid of PySCF")
+    conv_tol: float = Field(1e-9, gt=0, lt=1e-2, description="SCF convergence in Hartree")
+    max_cycle: int = Field(100, ge=1, description="most SCF cycles")
+    forces: bool = Field(True, description="compute forces too")
+    metric: Literal["coulomb", "overlap"] = Field("coulomb", description="metric of the fit")
+
+    def settings(self) -> KohnSham:
+        """The same for :func:`~ase_rholearn.references.pyscf.reference`."""
+        return KohnSham(**self.model_dump())
+
+
+class BasisOptions(_Section):
+    """Auxiliary basis of the coefficients."""
+
+    name: str | None = Field(None, description="a basis of PySCF; left out: even-tempered")
+    beta: float = Field(2.0, gt=1, description="ratio of even-tempered exponents")
+    l_max: int | dict[str, int] | None = Field(None, description="highest l, also by symbol")
+    limits: dict[str, dict[int, tuple[float, float]]] = Field(
+        default_factory=dict, description="smallest and largest exponent by symbol and l, bohr^-2"
+    )
+    deformation: bool = Field(True, description="learn the density minus that of free atoms")
+
+    def build(self, species: list[str], level: KohnShamOptions) -> Basis:
+        """The basis for these species."""
+        if self.name:
+            basis = from_pyscf(self.name, species)
+        else:
+            basis = even_tempered(
+                species,
+                beta=self.beta,
+                l_max=self.l_max,
+                orbital_basis=level.orbital_basis,
+                limits=self.limits,
+            )
+        if not self.deformation:
+            return basis
+        from ..references.pyscf import atomic_densities
+
+        return basis.with_atomic_densities(
+            atomic_densities(basis.species, xc=level.xc, orbital_basis=level.orbital_basis)
+        )
+
+
+class GenerateOptions(_Section):
+    """Options of ``ase-rholearn generate``."""
+
+    structures: Path = Field(description="file of molecules that ASE reads, any number of frames")
+    dataset: Path = Field(description="folder of the data set")
+    kohn_sham: KohnShamOptions = Field(default_factory=KohnShamOptions)
+    basis: BasisOptions = Field(default_factory=BasisOptions)
+    keep_orbitals: bool = Field(True, description="keep occupied orbitals, for fits of other bases")
+    workers: int = Field(1, ge=1, description="processes; each uses one core")
+
+
+class SplitOptions(_Section):
+    """How structures are divided."""
+
+    validation: float = Field(0.1, ge=0, lt=1, description="fraction")
+    test: float = Field(0.1, ge=0, lt=1, description="fraction")
+    seed: int = Field(0, description="of the random draw")
+
+
+class ModelOptions(_Section):
+    """Architecture; see ase_rholearn.model.NetworkOptions."""
+
+    cutoff: float = Field(4.0, gt=0, description="radius of an atom's surroundings, Angstrom")
+    max_angular: int = Field(4, ge=0, le=12, description="highest l of the expansion")
+    max_radial: int = Field(6, ge=1, description="radial functions per l")
+    width: float = Field(0.3, gt=0, description="Gaussian on each neighbour, Angstrom")
+    smoothing: float = Field(0.5, gt=0, description="width of the cutoff's cosine, Angstrom")
+    tensors: int = Field(24, ge=0, description="tensors per lambda that gates mix")
+    invariants: int = Field(32, ge=1, description="invariants that gates depend on")
+    gates: int = Field(32, ge=1, description="gates")
+    linear: bool = Field(True, description="add a linear map of all features")
+
+    def network(self) -> NetworkOptions:
+        """The same for :func:`~ase_rholearn.model.build_network`."""
+        data = self.model_dump()
+        density = {
+            name: data.pop(name)
+            for name in ("cutoff", "max_angular", "max_radial", "width", "smoothing")
+        }
+        return NetworkOptions(density=NeighborDensity(**density), **data)
+
+
+class LossOptions(_Section):
+    """What is minimised: dc^T M dc per electron, M = (1 - coulomb) S + coulomb J."""
+
+    coulomb: float = Field(0.0, ge=0, le=1, description="share of the Coulomb metric")
+
+
+class StartOptions(_Section):
+    """Closed-form start; see ase_rholearn.training.closed_form."""
+
+    components: int = Field(256, ge=1, description="components of the linear map")
+    gate_scale: float = Field(0.3, gt=0, description="spread of the gates' phases")
+    ridge: float = Field(1e-6, gt=0, description="relative ridge term")
+    iterations: int = Field(200, ge=1, description="most steps of conjugate gradients")
+    tolerance: float = Field(1e-5, gt=0, description="relative residual at which they stop")
+
+    def closed_form(self) -> ClosedForm:
+        """The same for :func:`~ase_rholearn.training.closed_form.initialize`."""
+        return ClosedForm(**self.model_dump())
+
+
+class GradientOptions(_Section):
+    """Gradient training between the closed-form start and a last solve for the readout."""
+
+    epochs: int = Field(100, ge=0, description="0 leaves only the closed form")
+    batch_size: int = Field(8, ge=1, description="structures a step")
+    learning_rate: float = Field(1e-3, gt=0, description="largest one of the one-cycle schedule")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    precision: Literal["float32", "float64"] = Field("float32", description="of gradient steps")
+    finish: bool = Field(True, description="solve for the readout again at the end")
+
+
+class CardOptions(_Section):
+    """What the model file says about itself."""
+
+    description: str = ""
+    licence: str = "CC-BY-4.0"
+    citation: str = ""
+
+
+class TrainOptions(_Section):
+    """Options of ``ase-rholearn train``."""
+
+    name: str = Field(description="name of the model")
+    dataset: Path = Field(description="folder of the data set")
+    output: Path = Field(description="folder of the run")
+    split: SplitOptions = Field(default_factory=SplitOptions)
+    model: ModelOptions = Field(default_factory=ModelOptions)
+    loss: LossOptions = Field(default_factory=LossOptions)
+    start: StartOptions = Field(default_factory=StartOptions)
+    gradient: GradientOptions = Field(default_factory=GradientOptions)
+    card: CardOptions = Field(default_factory=CardOptions)
+    seed: int = Field(0, description="of gates and batches")
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainOptions:
+        self.model.network()  # raises where the architecture makes no sense
+        return self
+
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+def load_options(kind: type[Options], path: str | os.PathLike[str]) -> Options:
+    """Read and check a YAML file. Relative paths in it start from the file's folder.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        No such file, or something in it is wrong; the message names the key.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no options file {path}")
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a YAML file: {error}") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} holds no options: give `key: value` lines")
+    try:
+        options = kind.model_validate(data)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {_explain(error, kind)}") from error
+    moved = {
+        name: path.parent / value
+        for name, value in options
+        if isinstance(value, Path) and not value.is_absolute()
+    }
+    return options.model_copy(update=moved)
+
+
+def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
+    """Each mistake as "key: what is wrong", with the nearest known name of an unknown key."""
+    lines = []
+    for entry in error.errors():
+        key = ".".join(str(part) for part in entry["loc"])
+        if entry["type"] == "extra_forbidden":
+            names = list(_known_keys(kind))
+            near = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
+            lines.append(f"{key} is not an option: do you mean {near[0]}?")
+        elif entry["type"] == "missing":
+            lines.append(f"{key} is missing")
+        else:
+            lines.append(f"{key} is {entry['input']!r}: {entry['msg']}")
+    return "; ".join(lines)
+
+
+def _known_keys(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, entry in kind.model_fields.items():
+        annotation: Any = entry.annotation
+        yield prefix + name
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from _known_keys(annotation, f"{prefix}{name}.")

@@ -1,0 +1,262 @@
+"""A training run: closed-form start, gradient training, last solve for the readout.
+
+The run's folder holds, in the order in which they appear,
+
+    options.yaml    the options, complete
+    split.json      ids of the training, validation and test part
+    start.pt        weights of the closed-form start
+    checkpoints/    of the gradient training
+    metrics.jsonl   errors after each epoch
+    network.pt      the trained weights
+
+Each stage that is there is not repeated, so that an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+import yaml
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+
+from ..basis import Basis
+from ..files import atomic_write, temporary_sibling
+from ..model import DensityNetwork, build_network
+from .closed_form import initialize, solve_readout
+from .dataset import DataSet, split_ids
+from .module import (
+    DensityTraining,
+    SeededSampler,
+    convert,
+    loader,
+    loss_of_free_atoms,
+    mean_loss,
+)
+from .options import TrainOptions
+from .samples import BlockOrder, Sample, expand, loss_metric
+
+#: In which the radial functions are made orthonormal.
+ORTHONORMAL_METRIC = "overlap"
+
+Say = Callable[[str], None]
+
+
+def train(
+    options: TrainOptions, *, say: Say = lambda text: None, progress_bar: bool = False
+) -> Path:
+    """Train a network, or go on with a run that was interrupted.
+
+    Parameters
+    ----------
+    options
+        The run.
+    say
+        Called with a line of text at each stage.
+    progress_bar
+        Show one during gradient training.
+
+    Returns
+    -------
+    pathlib.Path
+        The file of the trained weights.
+    """
+    dataset = DataSet.open(options.dataset)
+    output = options.output
+    split = _prepare_folder(options, dataset)
+    result = output / "network.pt"
+    if result.exists():
+        say(f"{result} is there already")
+        return result
+
+    torch.manual_seed(options.seed)
+    network = build_network(options.model.network(), dataset.basis, metric=ORTHONORMAL_METRIC)
+    say(f"preparing {len(split['training']) + len(split['validation'])} structures")
+    training = prepare(dataset, split["training"], network, options.loss.coulomb)
+    validation = prepare(dataset, split["validation"], network, options.loss.coulomb)
+    scale = loss_of_free_atoms(training)
+
+    def judge(stage: str) -> float:
+        judged = validation or training
+        error = 100 * (mean_loss(network, judged) / scale) ** 0.5
+        name = "validation" if validation else "training"
+        say(f"{stage}: {name} error {error:.3f} % of the deformation density")
+        return error
+
+    closed_form = options.start.closed_form()
+    start = output / "start.pt"
+    if not start.exists():
+        initialize(network, training, closed_form, options.seed)
+        solve_readout(network, training, closed_form)
+        _save(network, start)
+    network.load_state_dict(torch.load(start, weights_only=True))
+    errors = {"start": judge("closed-form start")}
+
+    if options.gradient.epochs > 0:
+        _train_by_gradients(network, options, training, validation, scale, progress_bar)
+        errors["gradient"] = judge("gradient training")
+        if options.gradient.finish:
+            before = {name: value.clone() for name, value in network.state_dict().items()}
+            solve_readout(network, training, closed_form)
+            errors["finish"] = judge("readout solved again")
+            if errors["finish"] > errors["gradient"]:
+                network.load_state_dict(before)
+    with atomic_write(output / "errors.json", "w") as stream:
+        json.dump(errors, stream, indent=1)
+    _save(network, result)
+    return result
+
+
+def load_network(options: TrainOptions, basis: Basis) -> DensityNetwork:
+    """The trained network of a run that has ended."""
+    path = options.output / "network.pt"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: train first")
+    network = build_network(options.model.network(), basis, metric=ORTHONORMAL_METRIC)
+    network.load_state_dict(torch.load(path, weights_only=True))
+    return network
+
+
+def prepare(
+    dataset: DataSet, names: Sequence[str], network: DensityNetwork, coulomb: float
+) -> list[Sample]:
+    """Everything about the structures that does not depend on weights."""
+    samples = []
+    for name in names:
+        reference = dataset.load(name)
+        atoms = reference.atoms
+        order = BlockOrder(dataset.basis, atoms.numbers, ORTHONORMAL_METRIC)
+        metric = order.metric(loss_metric(dataset.basis, atoms, coulomb))
+        samples.append(
+            Sample(
+                expansions=expand(network, dataset.basis, atoms),
+                target=torch.from_numpy(order.from_flat(reference.coefficients)),
+                # half of the memory; differences of densities do not need more digits
+                metric=torch.from_numpy(metric).to(torch.float32),
+                electrons=float(atoms.numbers.sum()),
+            )
+        )
+    return samples
+
+
+def _prepare_folder(options: TrainOptions, dataset: DataSet) -> dict[str, list[str]]:
+    """Write options and split, or check that they are those of the folder."""
+    output = options.output
+    output.mkdir(parents=True, exist_ok=True)
+    # paths may be written differently when a run goes on
+    relevant = options.model_dump(mode="json", exclude={"dataset", "output", "card"})
+    options_file, split_file = output / "options.yaml", output / "split.json"
+    if options_file.exists():
+        previous = yaml.safe_load(options_file.read_text())
+        changed = [key for key in relevant if previous.get(key) != relevant[key]]
+        if changed:
+            raise ValueError(
+                f"{output} holds a run with other options ({', '.join(changed)}): choose another "
+                "output, or remove it"
+            )
+    else:
+        with atomic_write(options_file, "w") as stream:
+            yaml.safe_dump(options.model_dump(mode="json"), stream, sort_keys=False)
+    if not split_file.exists():
+        part = options.split
+        split = split_ids(dataset.ids, part.validation, part.test, part.seed)
+        with atomic_write(split_file, "w") as stream:
+            json.dump(split, stream, indent=1)
+    loaded: dict[str, list[str]] = json.loads(split_file.read_text())
+    return loaded
+
+
+def _save(network: DensityNetwork, path: Path) -> None:
+    with temporary_sibling(path) as temporary:
+        torch.save(network.state_dict(), temporary)
+
+
+def _train_by_gradients(
+    network: DensityNetwork,
+    options: TrainOptions,
+    training: list[Sample],
+    validation: list[Sample],
+    scale: float,
+    progress_bar: bool,
+) -> None:
+    """Train in place; the best epoch by validation error is kept."""
+    gradient = options.gradient
+    dtype = getattr(torch, gradient.precision)
+    folder = options.output / "checkpoints"
+    best = ModelCheckpoint(
+        folder,
+        filename="best",
+        monitor="validation_loss" if validation else "training_loss",
+        save_last=True,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
+    callbacks: list[Callback] = [best, _MetricsFile(options.output / "metrics.jsonl")]
+    if progress_bar:
+        callbacks.append(TQDMProgressBar())
+    module = DensityTraining(network.to(dtype), gradient, scale)
+    last = folder / "last.ckpt"
+    with _quiet_lightning():
+        trainer = lightning.Trainer(
+            accelerator="auto",
+            devices=1,
+            max_epochs=gradient.epochs,
+            gradient_clip_val=gradient.clip,
+            callbacks=callbacks,
+            logger=False,
+            enable_progress_bar=progress_bar,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(
+            module,
+            loader(
+                convert(training, dtype),
+                gradient.batch_size,
+                SeededSampler(len(training), options.seed),
+            ),
+            loader(convert(validation, dtype), gradient.batch_size) if validation else None,
+            ckpt_path=str(last) if last.exists() else None,
+        )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    chosen = torch.load(folder / "best.ckpt", weights_only=False)["state_dict"]
+    network.to("cpu").to(torch.float64)
+    network.load_state_dict(
+        {name.removeprefix("network."): value.to(torch.float64) for name, value in chosen.items()}
+    )
+
+
+class _MetricsFile(Callback):
+    """Append the errors of each epoch to a file, one JSON object a line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        """Write one line."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        with self.path.open("a") as stream:
+            stream.write(json.dumps({"epoch": trainer.current_epoch, **metrics}) + "\n")
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without its remarks about hardware, workers and folders."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning", category=UserWarning)
+            warnings.filterwarnings("ignore", module="lightning", category=DeprecationWarning)
+            yield
+    finally:
+        logger.setLevel(level)
