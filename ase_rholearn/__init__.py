@@ -3,8 +3,8 @@
 from .torchscript import quiet_torchscript
 
 with quiet_torchscript():  # these compile functions when they are imported
-    import metatensor.torch
-    import metatomic.torch
+    import metatensor.torch  # noqa: F401
+    import metatomic.torch  # noqa: F401
 
 from .basis import Basis
 from .calculator import RhoCalculator

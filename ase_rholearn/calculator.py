@@ -81,7 +81,7 @@ class RhoCalculator(Calculator):
     again from its file) and its methods can be called from several threads.
     """
 
-    implemented_properties: ClassVar[list[str]] = list(_DENSITY_PROPERTIES)
+    implemented_properties: list[str] = list(_DENSITY_PROPERTIES)  # noqa: RUF012 (ASE's way)
     ignored_changes: ClassVar[set[str]] = {"initial_magmoms"}
 
     def __init__(
@@ -100,7 +100,11 @@ class RhoCalculator(Calculator):
             )
         if base is not None and not hasattr(base, "get_property"):
             raise TypeError(f"base is a {type(base).__name__}: give an ASE calculator")
-        self._arguments = {"model": os.fspath(model), "device": device, "dtype": dtype}
+        self._arguments: dict[str, Any] = {
+            "model": os.fspath(model),
+            "device": device,
+            "dtype": dtype,
+        }
         self.model: DensityModel = load_model(model, device, dtype)
         self.base = base
         self._cached: Density | None = None
@@ -290,6 +294,7 @@ class DensityObserver:
         self.count = 0
 
     def __call__(self) -> None:
+        """Write the density of the present structure."""
         self.folder.mkdir(parents=True, exist_ok=True)
         density = self.calculator.get_density(self.atoms)
         if self.cubes:

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from tqdm import tqdm
@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Shipped name or path of a model file.")]
-Device = Annotated[Optional[str], typer.Option(help="cpu, cuda, ... (default: the best here).")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, ... (default: the best here).")]
 OptionsFile = Annotated[Path, typer.Argument(metavar="OPTIONS", help="YAML file of options.")]
 
 

@@ -72,9 +72,7 @@ class FeatomicPipeline(torch.nn.Module):
                     block = features.block(key)
                     values = layer(block.values)
                     properties = Labels(["n"], torch.arange(values.shape[2]).reshape(-1, 1))
-                    blocks.append(
-                        TensorBlock(values, block.samples, block.components, properties)
-                    )
+                    blocks.append(TensorBlock(values, block.samples, block.components, properties))
             result[self.output] = TensorMap(
                 Labels(self.keys.names, self.keys.values[present]), blocks
             )

@@ -271,9 +271,7 @@ class Basis:
             "kind": self.kind,
             "core_charges": {_symbol(z): c for z, c in self.core_charges.items()},
             "shells": {_symbol(z): [s.to_dict() for s in v] for z, v in self.shells.items()},
-            "atomic_densities": {
-                _symbol(z): d.to_dict() for z, d in self.atomic_densities.items()
-            },
+            "atomic_densities": {_symbol(z): d.to_dict() for z, d in self.atomic_densities.items()},
         }
 
     @classmethod

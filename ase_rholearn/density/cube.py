@@ -51,9 +51,7 @@ def write_cube(
             stream.write(text)
 
 
-def read_cube(
-    path: str | os.PathLike[str], *, unit: float = units.Bohr**3
-) -> tuple[Atoms, Grid]:
+def read_cube(path: str | os.PathLike[str], *, unit: float = units.Bohr**3) -> tuple[Atoms, Grid]:
     """Atoms and grid of a cube file, the grid in ASE's units.
 
     Parameters
@@ -106,9 +104,7 @@ def _row(count: int, vector: np.ndarray) -> str:
 def _rows(values: np.ndarray, unit: float) -> Iterator[bytes]:
     """Text of the values: six in a line, a new line after each row along z."""
     nz = values.shape[2]
-    row_format = "\n".join(
-        " ".join(["%12.5E"] * min(6, nz - start)) for start in range(0, nz, 6)
-    )
+    row_format = "\n".join(" ".join(["%12.5E"] * min(6, nz - start)) for start in range(0, nz, 6))
     rows = values.reshape(-1, nz)
     per_chunk = max(1, _CHUNK // nz)
     for start in range(0, len(rows), per_chunk):

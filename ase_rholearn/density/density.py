@@ -139,8 +139,7 @@ class Density:
         on_atoms = self.basis.electrons(numbers) * self.coefficients
         monopoles = monopoles - np.bincount(layout.atom, on_atoms, minlength=len(numbers))
         shapes = self.coefficients @ self.basis.dipoles(numbers) * units.Bohr
-        moment: np.ndarray = monopoles @ (positions - origin) - shapes
-        return moment
+        return monopoles @ (positions - origin) - shapes
 
     def charges(self, scheme: str = "hirshfeld", *, level: int = 3) -> np.ndarray:
         """Partial charges: shape (natoms,), e; they add up to the total charge.
@@ -174,8 +173,7 @@ class Density:
         charges = self.core_charges - self.basis.baseline_electrons(numbers) - extra
         # what the quadrature missed, spread evenly
         missed = self.core_charges.sum() - self.number_of_electrons - charges.sum()
-        corrected: np.ndarray = charges + missed / len(charges)
-        return corrected
+        return charges + missed / len(charges)
 
     # values ------------------------------------------------------------------------
 
@@ -285,13 +283,12 @@ class Density:
             pbc=arrays["pbc"],
             info={"charge": header["charge"]} if header["charge"] else {},
         )
-        density = cls(
+        return cls(
             atoms,
             Basis.from_dict(header["basis"]),
             arrays["raw_coefficients"],
             normalize=header["normalized"],
         )
-        return density
 
     @classmethod
     def from_pyscf(cls, mean_field: Any, basis: Basis, *, metric: str = "coulomb") -> Density:
@@ -385,8 +382,7 @@ def _charge_step(basis: Basis, numbers: np.ndarray) -> np.ndarray:
             f"the basis {basis.name!r} has no s functions on these species, so that the charge "
             "cannot be corrected: use normalize=False"
         )
-    scaled: np.ndarray = total / electrons
-    return scaled
+    return total / electrons
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

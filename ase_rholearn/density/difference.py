@@ -37,20 +37,17 @@ class DensityDifference:
 
     def dipole(self) -> np.ndarray:
         """Difference of the dipole moments: (3,) e Angstrom."""
-        difference: np.ndarray = self.first.dipole() - self.second.dipole()
-        return difference
+        return self.first.dipole() - self.second.dipole()
 
     def evaluate(self, points: Any, *, tolerance: float = TOLERANCE) -> np.ndarray:
         """Value at points (n, 3) in Angstrom: shape (n,), e/Angstrom^3."""
         first = self.first.evaluate(points, tolerance=tolerance)
-        difference: np.ndarray = first - self.second.evaluate(points, tolerance=tolerance)
-        return difference
+        return first - self.second.evaluate(points, tolerance=tolerance)
 
     def gradient(self, points: Any, *, tolerance: float = TOLERANCE) -> np.ndarray:
         """Gradient at points (n, 3) in Angstrom: shape (n, 3), e/Angstrom^4."""
         first = self.first.gradient(points, tolerance=tolerance)
-        difference: np.ndarray = first - self.second.gradient(points, tolerance=tolerance)
-        return difference
+        return first - self.second.gradient(points, tolerance=tolerance)
 
     def on_grid(
         self,

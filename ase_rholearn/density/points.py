@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -94,7 +94,9 @@ class Images:
         atoms, centres, reaches = [], [], []
         for index, atom in enumerate(terms):
             reach = max((c.radius for c in atom.classes), default=0.0)
-            shifts = np.array(list(product(*_image_ranges(atom.centre, reach, low, high, cell, pbc))))
+            shifts = np.array(
+                list(product(*_image_ranges(atom.centre, reach, low, high, cell, pbc)))
+            )
             images = atom.centre + shifts @ np.where(pbc[:, None], cell, 0.0)
             images = images[_distance_to_box(images, low, high) < reach]
             centres.append(images)
@@ -111,8 +113,7 @@ class Images:
 
 def _distance_to_box(centres: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     outside = np.maximum(0.0, np.maximum(low - centres, centres - high))
-    distance: np.ndarray = np.linalg.norm(outside, axis=1)
-    return distance
+    return np.linalg.norm(outside, axis=1)
 
 
 def wrap(points: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
@@ -121,14 +122,12 @@ def wrap(points: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
     if not pbc.any():
         return points
     shifts = np.floor(fractional(points, cell, pbc)[:, pbc])
-    wrapped: np.ndarray = points - shifts @ cell[pbc]
-    return wrapped
+    return points - shifts @ cell[pbc]
 
 
 def fractional(points: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
     """Fractional coordinates; directions without a period use unit vectors normal to the rest."""
-    fractions: np.ndarray = points @ np.linalg.inv(completed_cell(cell, pbc))
-    return fractions
+    return points @ np.linalg.inv(completed_cell(cell, pbc))
 
 
 def _image_ranges(
@@ -148,9 +147,7 @@ def _image_ranges(
     margin = reach * np.linalg.norm(inverse, axis=0)
     first = np.ceil(spread.min(axis=0) - margin).astype(int)
     last = np.floor(spread.max(axis=0) + margin).astype(int)
-    return [
-        range(int(first[k]), int(last[k]) + 1) if pbc[k] else range(1) for k in range(3)
-    ]
+    return [range(int(first[k]), int(last[k]) + 1) if pbc[k] else range(1) for k in range(3)]
 
 
 def completed_cell(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
@@ -213,7 +210,7 @@ def _class_values(
     return torch.stack(columns, dim=1)
 
 
-@lru_cache(maxsize=None)
+@cache
 def harmonic_derivatives(l_max: int) -> torch.Tensor:
     """Matrices D with d S_lm / d x_i = sum_l'm' D[i, lm, l'm'] S_l'm' (l' = l - 1).
 

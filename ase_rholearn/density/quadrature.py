@@ -84,8 +84,7 @@ def becke_weights(
                 mu = 1.5 * mu - 0.5 * mu**3
             cells[i] *= 0.5 * (1 - mu)
             cells[j] *= 0.5 * (1 + mu)
-    share: np.ndarray = cells[index] / cells.sum(axis=0)
-    return share
+    return cells[index] / cells.sum(axis=0)
 
 
 def _radial_rule(n: int, scale: float) -> tuple[np.ndarray, np.ndarray]:

@@ -47,7 +47,7 @@ class TermClass:
     @property
     def l_max(self) -> int:
         """Highest angular momentum of the class."""
-        return int(round(self.weights.shape[1] ** 0.5)) - 1
+        return round(self.weights.shape[1] ** 0.5) - 1
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,7 @@ def density_terms(
         table = tables[int(z)]
         weights = table.weights(own)
         radii = term_radii(table.exponents, weights, tolerance)
-        terms.append(
-            AtomTerms(centre, tuple(_classes(table.exponents, weights, radii, dtype)))
-        )
+        terms.append(AtomTerms(centre, tuple(_classes(table.exponents, weights, radii, dtype))))
     return terms
 
 
@@ -115,7 +113,7 @@ def term_radii(exponents: np.ndarray, weights: np.ndarray, tolerance: float) -> 
     The bound of sum_m p_lm S_lm is |p_l| sqrt((2l + 1) / 4 pi) r^l. Where the largest
     value of a term is below the tolerance, its radius is zero.
     """
-    l_max = int(round(weights.shape[1] ** 0.5)) - 1
+    l_max = round(weights.shape[1] ** 0.5) - 1
     radii = np.full(len(exponents), _NOWHERE)
     for l in range(l_max + 1):
         block = weights[:, l * l : (l + 1) * (l + 1)]

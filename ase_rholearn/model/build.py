@@ -11,7 +11,9 @@ from .network import DensityNetwork, NetworkOptions
 from .radial import tabulate
 
 
-def build_network(options: NetworkOptions, basis: Basis, *, metric: str = "overlap") -> DensityNetwork:
+def build_network(
+    options: NetworkOptions, basis: Basis, *, metric: str = "overlap"
+) -> DensityNetwork:
     """An untrained network (all weights zero) for the species and functions of a basis.
 
     Parameters
@@ -26,10 +28,7 @@ def build_network(options: NetworkOptions, basis: Basis, *, metric: str = "overl
     """
     table, own = tabulate(options.density)
     transforms = [
-        [
-            torch.from_numpy(radial_transform(basis, z, l, metric))
-            for l in range(basis.l_max + 1)
-        ]
+        [torch.from_numpy(radial_transform(basis, z, l, metric)) for l in range(basis.l_max + 1)]
         for z in basis.species
     ]
     return DensityNetwork(options, transforms, table, own)
@@ -43,5 +42,4 @@ def radial_transform(basis: Basis, z: int, l: int, metric: str) -> np.ndarray:
     if not basis.radial_functions(z, l):
         return np.zeros((0, 0))
     lower = cholesky(basis.radial_metric(z, l, metric), lower=True)
-    inverse: np.ndarray = solve_triangular(lower, np.eye(len(lower)), lower=True).T.copy()
-    return inverse
+    return solve_triangular(lower, np.eye(len(lower)), lower=True).T.copy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ def coupled_pairs(l_max: int, o3_lambda: int) -> list[tuple[int, int]]:
     ]
 
 
-@lru_cache(maxsize=None)
+@cache
 def clebsch_gordan(l1: int, l2: int, o3_lambda: int) -> torch.Tensor:
     """Coupling of (l1, m1) and (l2, m2) to (lambda, mu), as a real orthogonal matrix.
 

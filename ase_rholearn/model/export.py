@@ -52,7 +52,9 @@ def export_model(
     module = CoefficientModel(network, basis).eval()
     with quiet_torchscript():
         converted = copy.deepcopy(module).to(getattr(torch, dtype))
-        model = AtomisticModel(converted, _metadata(basis, card), _capabilities(module, basis, dtype))
+        model = AtomisticModel(
+            converted, _metadata(basis, card), _capabilities(module, basis, dtype)
+        )
         with temporary_sibling(path) as temporary:
             _save(model, str(temporary))
 

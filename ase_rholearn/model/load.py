@@ -112,7 +112,7 @@ class DensityModel:
             selected_atoms=selected_atoms,
         )
         # the profiling executor would spend half a second on the first two calls
-        with torch.no_grad(), torch.jit.optimized_execution(False):
+        with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             return self._model(systems, options, check_consistency=False)[OUTPUT]
 
     def coefficients(self, structures: Sequence[Atoms]) -> list[np.ndarray]:
@@ -173,7 +173,11 @@ def _read(path: Path) -> AtomisticModel:
 
 def _read_metadata(path: Path, model: AtomisticModel) -> tuple[Basis, ModelCard]:
     extra = model.metadata().extra
-    if BASIS_KEY not in extra or CARD_KEY not in extra or OUTPUT not in model.capabilities().outputs:
+    if (
+        BASIS_KEY not in extra
+        or CARD_KEY not in extra
+        or OUTPUT not in model.capabilities().outputs
+    ):
         raise ModelFileError(
             f"{path} is a metatomic model with the outputs "
             f"{sorted(model.capabilities().outputs)}, not one of ase_rholearn: it has no "

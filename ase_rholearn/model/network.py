@@ -9,11 +9,11 @@ invariants, the gates, decide how the tensors are mixed into the coefficients of
 Everything here can be compiled by TorchScript and depends on nothing but torch.
 """
 
-from __future__ import annotations
+# no "from __future__ import annotations": TorchScript reads the annotations of this module
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -65,7 +65,7 @@ class NetworkOptions:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> NetworkOptions:
+    def from_dict(cls, data: Mapping[str, Any]) -> "NetworkOptions":
         """The inverse of :meth:`to_dict`."""
         return cls(**{**data, "density": NeighborDensity(**data["density"])})
 
@@ -82,6 +82,8 @@ class Expansion(torch.nn.Module):
     n_species
         Number of species.
     """
+
+    own: torch.Tensor
 
     def __init__(self, table: RadialTable, own: torch.Tensor, n_species: int) -> None:
         super().__init__()
@@ -131,6 +133,8 @@ class Expansion(torch.nn.Module):
 
 class CoupledPath(torch.nn.Module):
     """Weighted product of the expansion's parts l1 and l2, coupled to order lambda."""
+
+    coupling: torch.Tensor
 
     def __init__(self, l1: int, l2: int, o3_lambda: int, n_in: int, n_out: int) -> None:
         super().__init__()
@@ -221,6 +225,8 @@ class Readout(torch.nn.Module):
     c_mu,out = sum_k h_mu,k sum_g gate_g weight_g,k,out, plus a linear map if there is one.
     """
 
+    transform: torch.Tensor
+
     def __init__(
         self,
         l_max: int,
@@ -293,7 +299,8 @@ class SpeciesNetwork(torch.nn.Module):
         """Coefficients of each lambda: (n_atoms, 2 lambda + 1, n_out), e/bohr^1.5."""
         outputs = self.orthonormal(expansion)
         for o3_lambda, readout in enumerate(self.readouts):
-            outputs[o3_lambda] = torch.matmul(outputs[o3_lambda], readout.transform)
+            product = torch.matmul(outputs[o3_lambda], readout.transform)  # type: ignore[arg-type]
+            outputs[o3_lambda] = product
         return outputs
 
     def orthonormal(self, expansion: torch.Tensor) -> list[torch.Tensor]:
@@ -371,3 +378,18 @@ class DensityNetwork(torch.nn.Module):
         for k, network in enumerate(self.species):
             outputs.append(network(expansion[rows[k]]))
         return outputs
+
+
+def paths_of(product: CoupledProduct) -> list[CoupledPath]:
+    """The paths of a product, with their type."""
+    return cast("list[CoupledPath]", list(product.paths))
+
+
+def readouts_of(species: SpeciesNetwork) -> list[Readout]:
+    """The readouts of a species, by lambda, with their type."""
+    return cast("list[Readout]", list(species.readouts))
+
+
+def species_of(network: DensityNetwork) -> list[SpeciesNetwork]:
+    """The networks of each species, with their type."""
+    return cast("list[SpeciesNetwork]", list(network.species))

@@ -5,7 +5,7 @@ positions); a cubic Hermite table of their values and slopes reproduces them to 
 table goes into the model file, so that a model runs without featomic.
 """
 
-from __future__ import annotations
+# no "from __future__ import annotations": TorchScript reads the annotations of this module
 
 import logging
 from dataclasses import asdict, dataclass
@@ -94,6 +94,8 @@ class RadialTable(torch.nn.Module):
     split
         Index of the knot where the pieces meet.
     """
+
+    table: torch.Tensor
 
     def __init__(
         self, knots: torch.Tensor, values: torch.Tensor, slopes: torch.Tensor, split: int

@@ -26,9 +26,7 @@ def to_system(
         cell=torch.from_numpy(cell).to(dtype=dtype, device=device),
         pbc=torch.from_numpy(atoms.pbc.copy()).to(device),
     )
-    neighbors = NeighborList(
-        cutoff=options.engine_cutoff("angstrom"), full_list=options.full_list
-    )
+    neighbors = NeighborList(cutoff=options.engine_cutoff("angstrom"), full_list=options.full_list)
     pairs, shifts, vectors = neighbors.compute(atoms.positions, cell, atoms.pbc, "PSD")
     samples = np.hstack([pairs.reshape(-1, 2), shifts.reshape(-1, 3)]).astype(np.int32)
     block = TensorBlock(

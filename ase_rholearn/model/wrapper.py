@@ -2,7 +2,7 @@
 
 # no "from __future__ import annotations": TorchScript reads the annotations of this module
 
-from typing import Dict, List, Optional  # noqa: UP035 (metatomic checks for these very types)
+from typing import Dict, List, Optional
 
 import torch
 from metatensor.torch import Labels, TensorBlock, TensorMap
@@ -25,6 +25,8 @@ class CoefficientModel(torch.nn.Module):
     basis
         The auxiliary basis of the output.
     """
+
+    species_index: torch.Tensor
 
     def __init__(self, network: DensityNetwork, basis: Basis) -> None:
         super().__init__()
@@ -98,9 +100,7 @@ class CoefficientModel(torch.nn.Module):
             values = all_samples[chosen].to(torch.int32)
             labels.append(Labels(["system", "atom"], values, assume_unique=True))
 
-        coefficients = self.network(
-            species, all_pairs[:, 0], all_pairs[:, 1], all_vectors, rows
-        )
+        coefficients = self.network(species, all_pairs[:, 0], all_pairs[:, 1], all_vectors, rows)
 
         blocks: List[TensorBlock] = []
         for l, k in self.blocks:

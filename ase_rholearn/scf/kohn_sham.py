@@ -19,7 +19,9 @@ _VACUUM = 1e-12
 _BLOCK = 8192
 
 
-def kohn_sham_matrix(molecule: Any, density: Density, xc: str, *, grid_level: int = 2) -> np.ndarray:
+def kohn_sham_matrix(
+    molecule: Any, density: Density, xc: str, *, grid_level: int = 2
+) -> np.ndarray:
     """h + J[rho] + V_xc[rho] in an AO basis: (nao, nao), Hartree.
 
     The Coulomb matrix comes from the coefficients directly, through three-centre integrals

@@ -17,7 +17,15 @@ from dataclasses import dataclass
 import torch
 
 from ..model.clebsch_gordan import clebsch_gordan
-from ..model.network import CoupledProduct, DensityNetwork, Readout, SpeciesNetwork
+from ..model.network import (
+    CoupledProduct,
+    DensityNetwork,
+    Readout,
+    SpeciesNetwork,
+    paths_of,
+    readouts_of,
+    species_of,
+)
 from .samples import Sample
 
 #: Feature vectors that are held at once.
@@ -56,12 +64,12 @@ def initialize(
 ) -> None:
     """Steps 1 and 2, in place: tensors and gates from the training samples."""
     generator = torch.Generator().manual_seed(seed)
-    for k, species in enumerate(network.species):
+    for k, species in enumerate(species_of(network)):
         expansions = _expansions(samples, k)
         if len(expansions) == 0:
             continue
         _initialize_gates(species, expansions, options.gate_scale, generator)
-        for readout in species.readouts:
+        for readout in readouts_of(species):
             if readout.n_tensors:
                 _principal_tensors(readout, expansions)
 
@@ -101,7 +109,7 @@ def product_features(product: CoupledProduct, expansion: torch.Tensor) -> torch.
     Paths in their order, each (q1, q2), then the linear part.
     """
     parts = []
-    for path in product.paths:
+    for path in paths_of(product):
         first = expansion[:, path.l1**2 : (path.l1 + 1) ** 2]
         second = expansion[:, path.l2**2 : (path.l2 + 1) ** 2]
         coupling = clebsch_gordan(path.l1, path.l2, product.o3_lambda)
@@ -117,7 +125,7 @@ def _set_weights(product: CoupledProduct, vectors: torch.Tensor, first: int) -> 
     columns = slice(first, first + vectors.shape[1])
     start = 0
     with torch.no_grad():
-        for path in product.paths:
+        for path in paths_of(product):
             n_in = path.weight.shape[0]
             stop = start + n_in * n_in
             path.weight[..., columns] = vectors[start:stop].reshape(n_in, n_in, -1)
@@ -244,21 +252,19 @@ def solve_readout(
 class _Problem:
     """The normal equations of the readouts of all species and lambdas."""
 
-    def __init__(
-        self, network: DensityNetwork, samples: Sequence[Sample], components: int
-    ) -> None:
+    def __init__(self, network: DensityNetwork, samples: Sequence[Sample], components: int) -> None:
         self.samples = samples
         self.readouts: list[Readout] = []
         self.blocks: list[_Block] = []
         self.bases: list[torch.Tensor] = []
         self.counts: list[list[int]] = []
         with torch.no_grad():
-            for k, species in enumerate(network.species):
+            for k, species in enumerate(species_of(network)):
                 expansions = _expansions(samples, k)
                 if len(expansions) == 0:
                     continue
                 gates = species.gates(expansions)
-                for readout in species.readouts:
+                for readout in readouts_of(species):
                     if readout.n_out:
                         self._add(readout, expansions, gates, components)
                         self.counts.append([len(sample.expansions[k]) for sample in samples])

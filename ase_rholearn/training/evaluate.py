@@ -77,9 +77,7 @@ def evaluate(
             on_progress()
     if not structures:
         raise ValueError("references is empty: there is nothing to evaluate")
-    columns = {
-        name: [entry[name] for entry in structures if name in entry] for name in FIGURES
-    }
+    columns = {name: [entry[name] for entry in structures if name in entry] for name in FIGURES}
     return {
         "mean": {name: float(np.mean(column)) for name, column in columns.items() if column},
         "worst": {name: float(np.max(column)) for name, column in columns.items() if column},

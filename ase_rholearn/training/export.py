@@ -17,9 +17,7 @@ from .options import TrainOptions
 from .train import load_network
 
 
-def export_run(
-    options: TrainOptions, path: str | os.PathLike[str], dtype: str = "float32"
-) -> None:
+def export_run(options: TrainOptions, path: str | os.PathLike[str], dtype: str = "float32") -> None:
     """Write the network of a run that has ended as a model file.
 
     Parameters

@@ -10,7 +10,7 @@ import lightning
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from ..model.network import DensityNetwork
+from ..model.network import DensityNetwork, species_of
 from .options import GradientOptions
 from .samples import Batch, Sample
 
@@ -71,7 +71,7 @@ def density_loss(network: DensityNetwork, batch: Batch) -> torch.Tensor:
     """dc^T M dc per electron for each structure of a batch: (n_structures,)."""
     outputs = [
         species.orthonormal(expansion)
-        for species, expansion in zip(network.species, batch.expansions, strict=True)
+        for species, expansion in zip(species_of(network), batch.expansions, strict=True)
     ]
     errors = [
         prediction - target

@@ -45,7 +45,7 @@ def _atomic_density(z: int, xc: str, orbital_basis: str) -> AtomicDensity:
     errors = []
     for beta in _BETAS:
         ladder = np.geomspace(high, low, int(np.ceil(np.log(high / low) / np.log(beta))) + 1)
-        fitted = AtomicDensity.fit(_MESH, mesh_density, z, ladder)
+        fitted = AtomicDensity.fit(_MESH, mesh_density, z, ladder.tolist())
         errors.append(_unsigned_electrons(mesh_density - fitted.value(_MESH)))
         if errors[-1] < _TOLERANCE:
             return fitted

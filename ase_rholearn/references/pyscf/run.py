@@ -318,8 +318,7 @@ def _check_molecule(atoms: Atoms) -> None:
     check_atoms(atoms)
     if atoms.pbc.any():
         raise ValueError(
-            f"atoms.pbc is {atoms.pbc.tolist()}: PySCF references are for molecules; "
-            "set pbc=False"
+            f"atoms.pbc is {atoms.pbc.tolist()}: PySCF references are for molecules; set pbc=False"
         )
     moments = atoms.get_initial_magnetic_moments()
     if np.abs(moments).max() > 0 or atoms.info.get("spin", 0):
