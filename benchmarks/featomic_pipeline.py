@@ -7,8 +7,6 @@ predict the same coefficients. Tests compare their values, ``speed.py`` their sp
 from typing import Dict, List, Optional
 
 import torch
-from featomic.torch import SphericalExpansion
-from featomic.torch.clebsch_gordan import EquivariantPowerSpectrum
 from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatomic.torch import (
     AtomisticModel,
@@ -21,6 +19,11 @@ from metatomic.torch import (
 
 from ase_rholearn.basis import Basis, block_keys
 from ase_rholearn.model import OUTPUT, DensityNetwork, NeighborDensity
+from ase_rholearn.torchscript import quiet_torchscript
+
+with quiet_torchscript():  # it compiles functions when it is imported
+    from featomic.torch import SphericalExpansion
+    from featomic.torch.clebsch_gordan import EquivariantPowerSpectrum
 
 
 class FeatomicPipeline(torch.nn.Module):

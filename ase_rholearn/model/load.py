@@ -161,6 +161,12 @@ def _read(path: Path) -> AtomisticModel:
         raise ModelFileError(
             f"{path} is not a model file, or it is truncated: export it (or download it) again"
         )
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()  # torch does not look at the checksums
+    if damaged is not None:
+        raise ModelFileError(
+            f"{path} is damaged ({damaged} inside it): export it (or download it) again"
+        )
     try:
         with quiet_torchscript():
             return load_atomistic_model(path)

@@ -158,7 +158,8 @@ class CoupledPath(torch.nn.Module):
         second = second.transpose(0, 1).reshape(2 * self.l2 + 1, n_atoms * n_in)
         coupled = torch.matmul(self.coupling, second)
         coupled = coupled.reshape(2 * self.o3_lambda + 1, size1, n_atoms, n_in)
-        coupled = coupled.permute(2, 0, 1, 3).reshape(n_atoms, -1, size1 * n_in)
+        coupled = coupled.permute(2, 0, 1, 3)
+        coupled = coupled.reshape(n_atoms, 2 * self.o3_lambda + 1, size1 * n_in)
         return torch.bmm(coupled, weighted)
 
 

@@ -46,12 +46,20 @@ class DensityTraining(lightning.LightningModule):
         self.log("validation_loss", loss, prog_bar=True, batch_size=len(batch.targets))
 
     def configure_optimizers(self) -> Any:
-        """Adam with one cycle of the learning rate over all steps."""
-        parameters = [p for p in self.network.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(parameters, lr=self.options.learning_rate, betas=(0.9, 0.99))
+        """Adam with one cycle of the learning rates over all steps.
+
+        Each tensor of weights moves in proportion to its own size: the closed-form start gives
+        them sizes that differ by orders of magnitude, and one rate for all destroys it.
+        """
+        groups = [
+            {"params": [parameter], "lr": self.options.learning_rate * _size(parameter)}
+            for parameter in self.network.parameters()
+            if parameter.requires_grad and parameter.numel() > 0
+        ]
+        optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
-            max_lr=self.options.learning_rate,
+            max_lr=[group["lr"] for group in groups],
             total_steps=int(self.trainer.estimated_stepping_batches),
             pct_start=0.1,
         )
@@ -65,6 +73,11 @@ class DensityTraining(lightning.LightningModule):
     ) -> Batch:
         """Lightning does not look into frozen dataclasses."""
         return batch.to(device)
+
+
+def _size(parameter: torch.Tensor) -> float:
+    """Root mean square of the weights, or 1 where they are all zero."""
+    return float(parameter.detach().square().mean().sqrt()) or 1.0
 
 
 def density_loss(network: DensityNetwork, batch: Batch) -> torch.Tensor:

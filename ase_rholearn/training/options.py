@@ -137,7 +137,9 @@ class GradientOptions(_Section):
 
     epochs: int = Field(100, ge=0, description="0 leaves only the closed form")
     batch_size: int = Field(8, ge=1, description="structures a step")
-    learning_rate: float = Field(1e-3, gt=0, description="largest one of the one-cycle schedule")
+    learning_rate: float = Field(
+        0.03, gt=0, description="largest step of the one-cycle schedule, relative to the weights"
+    )
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     precision: Literal["float32", "float64"] = Field("float32", description="of gradient steps")
     finish: bool = Field(True, description="solve for the readout again at the end")
@@ -208,7 +210,10 @@ def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
     lines = []
     for entry in error.errors():
         key = ".".join(str(part) for part in entry["loc"])
-        if entry["type"] == "extra_forbidden":
+        if not key:
+            # a check of several options together, which names them
+            lines.append(entry["msg"].removeprefix("Value error, "))
+        elif entry["type"] == "extra_forbidden":
             names = list(_known_keys(kind))
             near = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
             lines.append(f"{key} is not an option: do you mean {near[0]}?")
