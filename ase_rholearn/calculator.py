@@ -6,11 +6,11 @@ Examples
 >>> from ase_rholearn import RhoCalculator
 >>> atoms = molecule("H2O")
 >>> atoms.calc = RhoCalculator("water-pbe")
->>> rho = atoms.calc.get_density()
->>> round(rho.number_of_electrons, 8)
-10.0
 >>> atoms.get_dipole_moment().shape  # e Angstrom
 (3,)
+>>> rho = atoms.calc.get_density()  # of the last calculation; get_density(atoms) of any
+>>> round(rho.number_of_electrons, 8)
+10.0
 >>> atoms.get_charges().round(1)  # Hirshfeld charges, e
 array([-0.3,  0.2,  0.2])
 
@@ -131,7 +131,20 @@ class RhoCalculator(Calculator):
             elif name == "charges":
                 self.results["charges"] = self.get_density().charges()
             else:
-                self.results[name] = self._from_base(name)
+                assert self.base is not None  # ASE asks for implemented properties only
+                self.results[name] = self.base.get_property(name, self.atoms)
+
+    def get_property(
+        self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
+    ) -> Any:
+        """One property, computed if need be; ASE calls this."""
+        if name not in self.implemented_properties:
+            hint = "; give base=, a calculator that has it" if name in all_properties else ""
+            raise PropertyNotImplementedError(
+                f"a density has no property {name!r}: RhoCalculator gives "
+                f"{', '.join(self.implemented_properties)}{hint}"
+            )
+        return super().get_property(name, atoms, allow_calculation)
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What differs from the last calculation; the total charge counts too."""
@@ -239,6 +252,8 @@ class RhoCalculator(Calculator):
         return Density(atoms, self.model.basis, coefficients)
 
     def _known(self, atoms: Any) -> Atoms:
+        if atoms is not None and not isinstance(atoms, Atoms):
+            raise TypeError(f"atoms is a {type(atoms).__name__}: give an ase.Atoms object")
         if atoms is not None:
             known: Atoms = atoms
         elif self.atoms is not None:
@@ -246,15 +261,6 @@ class RhoCalculator(Calculator):
         else:
             raise ValueError("atoms is missing: no structure was calculated before; give one")
         return known
-
-    def _from_base(self, name: str) -> Any:
-        if self.base is None or name not in self.implemented_properties:
-            hint = "; give base=, a calculator that has it" if name in all_properties else ""
-            raise PropertyNotImplementedError(
-                f"a density has no property {name!r}: RhoCalculator gives "
-                f"{', '.join(self.implemented_properties)}{hint}"
-            )
-        return self.base.get_property(name, self.atoms)
 
 
 class DensityObserver:

@@ -25,6 +25,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+#: Exit status after Ctrl-C, as shells have it.
+_INTERRUPTED = 130
+
 Model = Annotated[str, typer.Option("--model", "-m", help="Shipped name or path of a model file.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, ... (default: the best here).")]
 OptionsFile = Annotated[Path, typer.Argument(metavar="OPTIONS", help="YAML file of options.")]
@@ -35,7 +38,11 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        _fail("interrupted", status=130)
+        _fail("interrupted", status=_INTERRUPTED)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # typer has noticed Ctrl-C and says nothing
+            _fail("interrupted", status=_INTERRUPTED)
+        raise
     except ModuleNotFoundError as error:
         _fail(f"{error.name} is not installed: pip install 'ase-rholearn[train]'")
     except (ValueError, OSError, ImportError, RuntimeError) as error:
@@ -169,7 +176,7 @@ def _frames(path: Path) -> Iterator[tuple[str, Atoms]]:
         frames = read(path, index=":")
     except UnknownFileTypeError as error:
         raise ValueError(f"{path} has a format that ASE does not know") from error
-    except (ValueError, IndexError, KeyError, EOFError) as error:
+    except Exception as error:  # readers raise whatever they stumble over
         raise ValueError(f"ASE cannot read {path}: {error}") from error
     if not frames:
         raise ValueError(f"{path} holds no structure")

@@ -38,7 +38,8 @@ def temporary_sibling(path: str | os.PathLike[str]) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
     except OSError as error:
         raise type(error)(
-            f"cannot write {target}: {error.strerror} in the folder {target.parent.absolute()}"
+            f"cannot write {target}: {error.strerror} in the folder {target.parent.absolute()}; "
+            "give a folder that exists and can be written to"
         ) from error
     os.close(handle)
     temporary = Path(name)

@@ -61,13 +61,15 @@ def total_charge(atoms: Atoms) -> int:
     >>> total_charge(Atoms("Na", info={"charge": 1}))
     1
     """
-    summed = float(atoms.get_initial_charges().sum())
+    initial = atoms.get_initial_charges()
+    summed = float(initial.sum())
     if "charge" not in atoms.info:
         return _as_integer_charge(summed, "the sum of initial_charges")
     charge = _as_integer_charge(atoms.info["charge"], 'atoms.info["charge"]')
-    if atoms.has("initial_charges") and abs(summed - charge) > CHARGE_TOLERANCE and summed != 0.0:
+    # charges that are all zero are as good as none
+    if initial.any() and not abs(summed - charge) <= CHARGE_TOLERANCE:
         raise ValueError(
-            f'atoms.info["charge"] is {charge} but initial_charges add up to {summed:g}: '
+            f'atoms.info["charge"] is {charge} but initial_charges add up to {summed:.3f}: '
             "remove one of them"
         )
     return charge

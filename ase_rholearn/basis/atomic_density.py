@@ -37,6 +37,8 @@ class AtomicDensity:
             )
         if not all(np.isfinite(a) and a > 0 for a in self.exponents):
             raise ValueError(f"exponents are {self.exponents}: give positive numbers (bohr^-2)")
+        if not np.isfinite(self.amplitudes).all():
+            raise ValueError(f"amplitudes are {self.amplitudes}: give finite numbers (e/bohr^3)")
 
     @property
     def number_of_electrons(self) -> float:

@@ -80,6 +80,13 @@ class Basis:
                 raise ValueError(f"the shells of {symbol} must be sorted by l, got l = {angular}")
         if self.kind == "valence" and set(self.core_charges) != set(ordered):
             raise ValueError("a valence basis needs core_charges for each of its species")
+        if self.kind == "all-electron" and self.core_charges:
+            raise ValueError(
+                f"core_charges are given for {_symbols(self.core_charges)} but kind is "
+                '"all-electron": leave them out, or give kind="valence"'
+            )
+        if not all(np.isfinite(charge) for charge in self.core_charges.values()):
+            raise ValueError(f"core_charges are {dict(self.core_charges)}: give finite numbers")
         if self.atomic_densities and set(self.atomic_densities) != set(ordered):
             raise ValueError(
                 f"atomic_densities are given for {_symbols(self.atomic_densities)} but the basis "
@@ -282,6 +289,11 @@ class Basis:
                 f"the basis has schema {data.get('schema')!r}, this version reads "
                 f"{SCHEMA_VERSION}: update ase_rholearn, or rebuild the file"
             )
+        missing = {"shells", "atomic_densities", "kind", "core_charges", "name"} - set(data)
+        if missing:
+            raise ValueError(
+                f"the basis lacks the entries {sorted(missing)}: give what Basis.to_dict wrote"
+            )
         return cls(
             shells={
                 _atomic_number(symbol): tuple(map(Shell.from_dict, shells))
@@ -303,14 +315,24 @@ class Basis:
     @classmethod
     def from_json(cls, text: str) -> Basis:
         """The inverse of :meth:`to_json`."""
-        return cls.from_dict(json.loads(text))
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"the basis is not JSON ({error}): give what to_json wrote") from error
+        if not isinstance(data, dict):
+            raise ValueError(f"the basis is a JSON {type(data).__name__}: give what to_json wrote")
+        return cls.from_dict(data)
 
     def __str__(self) -> str:
-        letters = "spdfghiklm"
+        letters = "spdfghiklmnoqrtuvwxyz"
         parts = []
         for z, shells in self.shells.items():
             counts = [(l, sum(s.l == l for s in shells)) for l in range(self.l_max + 1)]
-            text = "".join(f"{count}{letters[l]}" for l, count in counts if count)
+            text = "".join(
+                f"{count}{letters[l] if l < len(letters) else f'(l={l})'}"
+                for l, count in counts
+                if count
+            )
             parts.append(f"{_symbol(z)} {text} ({self.sizes[z]})")
         title = self.name or "basis"
         baseline = "deformation density" if self.atomic_densities else "total density"

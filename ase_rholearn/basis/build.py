@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -120,10 +121,11 @@ def _recipe(z: int, orbital_basis: str, l_max: int) -> dict[int, tuple[float, fl
 
 
 def _symbols(species: Iterable[str | int]) -> list[str]:
-    symbols = [s if isinstance(s, str) else chemical_symbols[int(s)] for s in species]
-    unknown = sorted(set(symbols) - set(chemical_symbols[1:]))
-    if unknown or not symbols:
-        raise ValueError(f"species are {symbols}: give chemical symbols or atomic numbers")
+    given = list(species)
+    known = dict(enumerate(chemical_symbols[1:], start=1))
+    symbols = [s if isinstance(s, str) else known.get(int(s), "") for s in given]
+    if not symbols or not set(symbols) <= set(known.values()):
+        raise ValueError(f"species are {given}: give chemical symbols or atomic numbers")
     return list(dict.fromkeys(symbols))
 
 
@@ -136,9 +138,15 @@ def _load(name: str, symbol: str) -> list[list[Any]]:
             "building a basis by name reads PySCF's tables: pip install 'ase-rholearn[pyscf]'"
         ) from error
     try:
-        entries: list[list[Any]] = gto.basis.load(name, symbol)
+        with warnings.catch_warnings():
+            # before it gives up, PySCF advertises a package that it could look into
+            warnings.filterwarnings("ignore", message="Basis may be available")
+            entries: list[list[Any]] = gto.basis.load(name, symbol)
     except (BasisNotFoundError, KeyError) as error:
-        raise ValueError(f"PySCF has no basis {name!r} for {symbol}") from error
+        raise ValueError(
+            f"PySCF has no basis {name!r} for {symbol}: give another name, or shells of your "
+            "own (Basis.from_shells)"
+        ) from error
     return entries
 
 
@@ -159,8 +167,8 @@ def _split(entry: list[Any]) -> list[Shell]:
 
 
 def _l_max_of(symbol: str, z: int, l_max: int | Mapping[str, int] | None) -> int:
-    if isinstance(l_max, int):
-        return l_max
+    if isinstance(l_max, (int, np.integer)):
+        return int(l_max)
     if l_max is not None and symbol in l_max:
         return l_max[symbol]
     return _L_MAX_LIGHT if z <= 2 else _L_MAX_HEAVY

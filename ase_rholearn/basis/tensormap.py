@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from ase.data import chemical_symbols
 from metatensor.torch import Labels, TensorBlock, TensorMap
 
 from .basis import Basis
@@ -126,6 +127,7 @@ def from_tensormap(
                 f"properties, the basis has {pattern.shape}: is it the right basis?"
             )
         samples = block.samples.values.cpu().numpy()[:, _columns(block.samples)]
+        _check_samples(samples, numbers, z)
         for (system, atom), value in zip(samples, values, strict=True):
             vectors[system][offsets[system][atom] + pattern] = value
     for system, vector in enumerate(vectors):
@@ -135,6 +137,19 @@ def from_tensormap(
                 f"of system {system} undefined (or NaN): is it the right basis?"
             )
     return vectors
+
+
+def _check_samples(samples: np.ndarray, numbers: Sequence[np.ndarray], z: int) -> None:
+    """Raise a ValueError if a sample of a block of species z is another species, or no atom."""
+    for system, atom in samples.tolist():
+        inside = 0 <= system < len(numbers) and 0 <= atom < len(numbers[system])
+        found = int(numbers[system][atom]) if inside else None
+        if found != z:
+            there = chemical_symbols[found] if found is not None else "no such atom"
+            raise ValueError(
+                f"the TensorMap has atom {atom} of system {system} as {chemical_symbols[z]} but "
+                f"numbers have {there} there: give the structures that it was made for, in order"
+            )
 
 
 def _species_name(tensor: TensorMap) -> str:

@@ -30,7 +30,7 @@ def write_cube(
     comment: str = "",
     unit: float = units.Bohr**3,
 ) -> None:
-    """Write a grid as a cube file, six digits after the decimal point in scientific form.
+    """Write a grid as a cube file, six significant digits a value.
 
     Parameters
     ----------
@@ -74,7 +74,9 @@ def read_cube(path: str | os.PathLike[str], *, unit: float = units.Bohr**3) -> t
         with path.open() as stream:
             content: dict[str, Any] = ase_read_cube(stream, read_data=True)
     except (ValueError, IndexError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a cube file, or it is truncated") from error
+        raise ValueError(
+            f"{path} is not a cube file, or it is truncated: give a complete Gaussian cube"
+        ) from error
     if len(content["datas"]) > 1:
         raise ValueError(f"{path} has {len(content['datas'])} sets of values: only one can be read")
     values = np.asarray(content["data"], dtype=float)
@@ -93,12 +95,13 @@ def _header(atoms: Atoms, grid: Grid, comment: str) -> str:
     for n, vector in zip(grid.shape, grid.cell, strict=True):
         lines.append(_row(n, vector / n / units.Bohr))
     for z, position in zip(atoms.numbers, atoms.positions / units.Bohr, strict=True):
-        lines.append(f"{z:5d}{float(z):12.6f}" + "".join(f"{x:14.8f}" for x in position))
+        lines.append(f"{z:5d} {float(z):11.6f}" + "".join(f" {x:13.8f}" for x in position))
     return "\n".join(lines) + "\n"
 
 
 def _row(count: int, vector: np.ndarray) -> str:
-    return f"{count:5d}" + "".join(f"{x:16.10f}" for x in vector)
+    # the blanks keep large numbers apart, which fill their columns
+    return f"{count:5d}" + "".join(f" {x:15.10f}" for x in vector)
 
 
 def _rows(values: np.ndarray, unit: float) -> Iterator[bytes]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +21,28 @@ from .cube import write_cube
 from .frame import grid_frame
 from .grid import Grid, evaluate_on_grid
 from .hirshfeld import hirshfeld_populations
+from .picture import draw, plane_through
 from .points import evaluate_at_points
 from .terms import AtomTerms, density_terms
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from metatensor.torch import TensorMap
 
     from .difference import DensityDifference
 
-#: Default bound for what is neglected in one term of one atom, e/bohr^3.
-TOLERANCE = 1e-10
+#: Default bound for what is neglected in one term of one atom, e/bohr^3. All terms and
+#: periodic images together then stay below 1e-9 e/Angstrom^3, in cells of any size.
+TOLERANCE = 1e-12
 
 _SCHEMA_VERSION = 1
+
+#: What NumPy and we may run into in a file that is damaged, or no density at all.
+_DAMAGE = (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+class _UnknownSchemaError(ValueError):
+    """A file of a version that this one does not read."""
 
 
 class Density:
@@ -52,6 +64,9 @@ class Density:
         Correct the coefficients so that they hold the right number of electrons, as
         little as possible in the Coulomb metric of each atom. What was given stays in
         ``raw_coefficients``.
+
+    A density does not change: its arrays, those of ``atoms`` included, are read-only.
+    ``rho.atoms.copy()`` is a structure to work on.
 
     Attributes
     ----------
@@ -77,12 +92,20 @@ class Density:
         self, atoms: Atoms, basis: Basis, coefficients: Any, *, normalize: bool = True
     ) -> None:
         check_atoms(atoms)
-        self.atoms = atoms.copy()
+        if not isinstance(basis, Basis):
+            raise TypeError(f"basis is a {type(basis).__name__}: give an ase_rholearn.Basis")
+        self.atoms = _frozen(atoms)
         self.basis = basis
+        self._charge = total_charge(atoms)
         raw = np.array(basis.check_coefficients(atoms.numbers, coefficients))
         self.raw_coefficients = _read_only(raw)
         self.normalization = 0.0
         self.coefficients = self.raw_coefficients
+        if self._expected_electrons < 0:
+            raise ValueError(
+                f"the total charge is {self._charge} but the nuclei have only "
+                f"{self.core_charges.sum():g}: correct atoms.info['charge'] or initial_charges"
+            )
         if normalize:
             self.normalization = self._expected_electrons - self._count(raw)
             step = _charge_step(basis, atoms.numbers)
@@ -94,17 +117,36 @@ class Density:
             f"{self.number_of_electrons:.6f} electrons)"
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # built anew, because pickle would forget that the arrays are read-only
+        return _rebuild, (self.atoms, self.basis, self.raw_coefficients, self._is_normalized)
+
     def __sub__(self, other: Density) -> DensityDifference:
         from .difference import DensityDifference
 
+        if not isinstance(other, Density):
+            return NotImplemented
         return DensityDifference(self, other)
+
+    def free_atoms(self) -> Density:
+        """The superposition of free atoms at the same places.
+
+        ``rho - rho.free_atoms()`` is the deformation density: what bonding changes.
+        """
+        if not self.basis.atomic_densities:
+            raise ValueError(
+                f"the basis {self.basis.name!r} has no atomic densities: use a basis that has "
+                "them, see Basis.with_atomic_densities"
+            )
+        zero = np.zeros(len(self.coefficients))
+        return Density(self.atoms, self.basis, zero, normalize=False)
 
     # moments -----------------------------------------------------------------------
 
     @property
     def charge(self) -> int:
         """Total charge of the structure in e."""
-        return total_charge(self.atoms)
+        return self._charge
 
     @property
     def core_charges(self) -> np.ndarray:
@@ -156,7 +198,7 @@ class Density:
         if not self.basis.atomic_densities:
             raise ValueError(
                 f"the basis {self.basis.name!r} has no atomic densities, which Hirshfeld charges "
-                "need"
+                "need: use a basis that has them, see Basis.with_atomic_densities"
             )
         numbers, positions, cell = self._geometry()
         zero = np.zeros(len(self.coefficients))
@@ -230,6 +272,56 @@ class Density:
         )
         return Grid(values / units.Bohr**3, frame.origin, frame.cell)
 
+    def plot(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        through: Sequence[int] | None = None,
+        normal: Sequence[float] | None = None,
+        margin: float = 2.0,
+        points: int = 300,
+        limit: float | None = None,
+        title: str = "",
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Draw the density on a plane; needs matplotlib (``ase-rholearn[view]``).
+
+        Parameters
+        ----------
+        path
+            Picture file to write. Left out: only draw.
+        through
+            Indices of the atoms in whose best plane to cut; all atoms, if left out.
+        normal
+            Direction of view, instead of the best one.
+        margin
+            Space around the outermost of these nuclei, Angstrom.
+        points
+            Resolution along the longer side.
+        limit
+            End of the colour scale, e/Angstrom^3.
+        title
+            Above the picture.
+        ax
+            matplotlib axes to draw on; a new figure if left out.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        plane = plane_through(self.atoms, through, normal, margin)
+        return draw(
+            self.evaluate,
+            self.atoms,
+            plane,
+            signed=False,
+            points=points,
+            limit=limit,
+            title=title,
+            ax=ax,
+            path=path,
+        )
+
     # conversion and files ----------------------------------------------------------
 
     def to_tensormap(self) -> TensorMap:
@@ -263,32 +355,35 @@ class Density:
         """Read a ``.npz`` file of :meth:`write`."""
         path = Path(path)
         try:
-            with np.load(path) as data:
+            # opened here, because NumPy leaves damaged files open
+            with path.open("rb") as stream, np.load(stream) as data:
                 header = json.loads(bytes(data["header"]).decode())
                 arrays = {name: data[name] for name in data.files}
-        except FileNotFoundError:
-            raise
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"{path} is not a density file of ase_rholearn, or it is damaged"
-            ) from error
-        if header.get("schema") != _SCHEMA_VERSION:
-            raise ValueError(
-                f"{path} has schema {header.get('schema')!r}, this version reads {_SCHEMA_VERSION}"
+            if header["schema"] != _SCHEMA_VERSION:
+                raise _UnknownSchemaError(
+                    f"{path} has schema {header['schema']!r}, this version reads "
+                    f"{_SCHEMA_VERSION}: update ase_rholearn, or write the file again"
+                )
+            atoms = Atoms(
+                arrays["numbers"],
+                positions=arrays["positions"],
+                cell=arrays["cell"],
+                pbc=arrays["pbc"],
+                info={"charge": header["charge"]} if header["charge"] else {},
             )
-        atoms = Atoms(
-            arrays["numbers"],
-            positions=arrays["positions"],
-            cell=arrays["cell"],
-            pbc=arrays["pbc"],
-            info={"charge": header["charge"]} if header["charge"] else {},
-        )
-        return cls(
-            atoms,
-            Basis.from_dict(header["basis"]),
-            arrays["raw_coefficients"],
-            normalize=header["normalized"],
-        )
+            return cls(
+                atoms,
+                Basis.from_dict(header["basis"]),
+                arrays["raw_coefficients"],
+                normalize=header["normalized"],
+            )
+        except (FileNotFoundError, _UnknownSchemaError):
+            raise
+        except _DAMAGE as error:
+            raise ValueError(
+                f"{path} is not a density file of ase_rholearn, or it is damaged: give a "
+                ".npz file of Density.write"
+            ) from error
 
     @classmethod
     def from_pyscf(cls, mean_field: Any, basis: Basis, *, metric: str = "coulomb") -> Density:
@@ -301,8 +396,12 @@ class Density:
     # inside ------------------------------------------------------------------------
 
     @property
+    def _is_normalized(self) -> bool:
+        return self.coefficients is not self.raw_coefficients
+
+    @property
     def _expected_electrons(self) -> float:
-        return float(self.core_charges.sum() - self.charge)
+        return float(self.core_charges.sum() - self._charge)
 
     def _count(self, coefficients: np.ndarray) -> float:
         numbers = self.atoms.numbers
@@ -344,7 +443,7 @@ class Density:
             "schema": _SCHEMA_VERSION,
             "basis": self.basis.to_dict(),
             "charge": self.charge,
-            "normalized": self.coefficients is not self.raw_coefficients,
+            "normalized": self._is_normalized,
             "units": {"positions": "Angstrom", "coefficients": "e/bohr^1.5"},
         }
         with atomic_write(path) as stream:
@@ -358,6 +457,18 @@ class Density:
                 coefficients=self.coefficients,
                 raw_coefficients=self.raw_coefficients,
             )
+
+
+def _rebuild(atoms: Atoms, basis: Basis, raw_coefficients: np.ndarray, normalize: bool) -> Density:
+    return Density(atoms, basis, raw_coefficients, normalize=normalize)
+
+
+def _frozen(atoms: Atoms) -> Atoms:
+    """A copy whose arrays cannot be written to."""
+    atoms = atoms.copy()
+    for array in (*atoms.arrays.values(), atoms.cell.array, atoms.pbc):
+        array.setflags(write=False)
+    return atoms
 
 
 def _charge_step(basis: Basis, numbers: np.ndarray) -> np.ndarray:

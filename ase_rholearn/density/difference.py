@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms, units
@@ -11,7 +12,11 @@ from ase import Atoms, units
 from .density import TOLERANCE, Density
 from .frame import grid_frame
 from .grid import Grid
+from .picture import draw, plane_through
 from .quadrature import molecular_quadrature
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class DensityDifference:
@@ -62,6 +67,32 @@ class DensityDifference:
         first = self.first.on_frame(frame, tolerance=tolerance)
         second = self.second.on_frame(frame, tolerance=tolerance)
         return Grid(first.values - second.values, frame.origin, frame.cell)
+
+    def plot(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        through: Sequence[int] | None = None,
+        normal: Sequence[float] | None = None,
+        margin: float = 2.0,
+        points: int = 300,
+        limit: float | None = None,
+        title: str = "",
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Draw the difference on a plane, blue where it is positive; see :meth:`Density.plot`."""
+        plane = plane_through(self.first.atoms, through, normal, margin)
+        return draw(
+            self.evaluate,
+            self.first.atoms,
+            plane,
+            signed=True,
+            points=points,
+            limit=limit,
+            title=title,
+            ax=ax,
+            path=path,
+        )
 
 
 def nmae(
@@ -116,5 +147,5 @@ def _check_same_periods(first: Atoms, second: Atoms) -> None:
         raise ValueError(
             f"the densities have different periods: pbc {first.pbc.tolist()} and "
             f"{second.pbc.tolist()}, cells {first.cell.array.tolist()} and "
-            f"{second.cell.array.tolist()}"
+            f"{second.cell.array.tolist()}; give both the same pbc and cell"
         )

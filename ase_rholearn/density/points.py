@@ -94,9 +94,9 @@ class Images:
         atoms, centres, reaches = [], [], []
         for index, atom in enumerate(terms):
             reach = max((c.radius for c in atom.classes), default=0.0)
-            shifts = np.array(
-                list(product(*_image_ranges(atom.centre, reach, low, high, cell, pbc)))
-            )
+            ranges = _image_ranges(atom.centre, reach, low, high, cell, pbc)
+            # the shape also fits when no image is within reach
+            shifts = np.array(list(product(*ranges)), dtype=float).reshape(-1, 3)
             images = atom.centre + shifts @ np.where(pbc[:, None], cell, 0.0)
             images = images[_distance_to_box(images, low, high) < reach]
             centres.append(images)

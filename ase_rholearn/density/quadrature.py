@@ -41,8 +41,6 @@ def molecular_quadrature(
         (n, 3) in bohr and (n,) in bohr^3; the sum over atoms of weights times values is
         the integral.
     """
-    if level not in LEVELS:
-        raise ValueError(f"level is {level}: give 0 (coarse) to {max(LEVELS)} (fine)")
     for atom in range(len(numbers)):
         points, weights = atomic_quadrature(int(numbers[atom]), level)
         points = points + positions[atom]
@@ -52,6 +50,8 @@ def molecular_quadrature(
 @lru_cache(maxsize=128)
 def atomic_quadrature(z: int, level: int) -> tuple[np.ndarray, np.ndarray]:
     """Points about the origin and weights for one free atom: shapes (n, 3) and (n,)."""
+    if level not in LEVELS:
+        raise ValueError(f"level is {level!r}: give 0 (coarse) to {max(LEVELS)} (fine)")
     n_radial, degree = LEVELS[level]
     r, radial_weights = _radial_rule(n_radial, _radius(z))
     directions, angular_weights = lebedev_rule(degree)

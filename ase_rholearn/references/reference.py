@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,27 @@ from ase import Atoms
 
 from ..basis import Basis
 from ..files import atomic_write
+from ..structures import total_charge
 
 _SCHEMA_VERSION = 1
+
+#: Entries of the header beside the schema, and arrays that every file has.
+_HEADER = {"info", "settings", "converged", "energy", "fit"}
+_REQUIRED = {"numbers", "positions", "cell", "pbc", "coefficients"}
+
+#: What reading a damaged or foreign file may raise.
+_DAMAGE = (
+    OSError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class NotConvergedError(RuntimeError):
@@ -80,9 +100,13 @@ class Reference:
         for name in ("forces", "dipole", "occupied_orbitals"):
             if getattr(self, name) is not None:
                 arrays[name] = getattr(self, name)
+        info = {k: v for k, v in self.atoms.info.items() if _is_plain(v)}
+        if charge := total_charge(self.atoms):
+            # it may come from initial charges, or be a number that JSON does not know
+            info["charge"] = charge
         header = {
             "schema": _SCHEMA_VERSION,
-            "info": {k: v for k, v in self.atoms.info.items() if _is_plain(v)},
+            "info": info,
             "settings": self.settings,
             "converged": self.converged,
             "energy": self.energy,
@@ -96,20 +120,19 @@ class Reference:
     def load(cls, path: str | os.PathLike[str]) -> Reference:
         """Read a file of :meth:`save`."""
         path = Path(path)
+        if not path.exists():
+            raise FileNotFoundError(f"there is no reference file {path}")
         try:
-            with np.load(path) as data:
-                arrays = {name: data[name] for name in data.files}
-            header = json.loads(bytes(arrays.pop("header")).decode())
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
+            arrays, header = _read_archive(path)
+        except _DAMAGE as error:
             raise ValueError(
                 f"{path} is not a reference file of ase_rholearn, or it is damaged: "
                 "delete it and generate it again"
             ) from error
-        if header.get("schema") != _SCHEMA_VERSION:
+        if header["schema"] != _SCHEMA_VERSION:
             raise ValueError(
-                f"{path} has schema {header.get('schema')!r}, this version reads {_SCHEMA_VERSION}"
+                f"{path} has schema {header['schema']!r}, this version reads {_SCHEMA_VERSION}: "
+                "generate it again"
             )
         atoms = Atoms(
             arrays.pop("numbers"),
@@ -132,13 +155,16 @@ def reference_id(atoms: Atoms, settings: Mapping[str, Any]) -> str:
     """Sixteen hexadecimal digits that depend on the structure and the settings alone.
 
     Positions count to 1e-8 Angstrom, so that a round trip through a text file keeps the id.
+    The total charge is part of the structure.
     """
-    structure = {
+    structure: dict[str, Any] = {
         "numbers": atoms.numbers.tolist(),
         "positions": _rounded(atoms.positions),
         "cell": _rounded(atoms.cell.array),
         "pbc": atoms.pbc.tolist(),
     }
+    if charge := total_charge(atoms):
+        structure["charge"] = charge
     text = json.dumps([structure, settings], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -147,6 +173,20 @@ def settings_with_basis(settings: Mapping[str, Any], basis: Basis) -> dict[str, 
     """Settings extended by the name and a fingerprint of the auxiliary basis."""
     digest = hashlib.sha256(basis.to_json().encode()).hexdigest()[:16]
     return {**settings, "basis": {"name": basis.name, "sha256": digest}}
+
+
+def _read_archive(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and header; any of ``_DAMAGE`` if the file is not ours."""
+    with zipfile.ZipFile(path) as archive:
+        if bad := archive.testzip():
+            raise zipfile.BadZipFile(f"{bad} has a wrong checksum")
+    with np.load(path) as data:
+        arrays = {name: data[name] for name in data.files}
+    header = json.loads(bytes(arrays.pop("header")).decode())
+    complete = header.keys() >= _HEADER and arrays.keys() >= _REQUIRED
+    if header["schema"] == _SCHEMA_VERSION and not complete:
+        raise KeyError("an entry is missing")
+    return arrays, header
 
 
 def _rounded(values: np.ndarray) -> list[list[float]]:

@@ -10,7 +10,13 @@ from scipy.linalg import eigh
 
 from ..basis import to_pyscf_order
 from ..density import Density
-from ..references.pyscf.integrals import auxiliary_molecule, baseline_molecule, shell_blocks
+from ..references.pyscf.integrals import (
+    auxiliary_molecule,
+    baseline_molecule,
+    check_same_atoms,
+    shell_blocks,
+)
+from ..references.pyscf.settings import check_functional
 
 #: Density (e/bohr^3) below which exchange and correlation are left out.
 _VACUUM = 1e-12
@@ -42,13 +48,20 @@ def kohn_sham_matrix(
     Raises
     ------
     ValueError
-        A meta-GGA or hybrid functional: these need more than a density.
+        A functional that PySCF does not know; a meta-GGA or hybrid, which need more than a
+        density; a molecule that has other atoms than the density, or core potentials where
+        the density is all-electron.
     """
     from pyscf.dft import libxc
 
+    check_functional(xc)
     kind = libxc.xc_type(xc)
     if kind not in ("LDA", "GGA") or libxc.is_hybrid_xc(xc):
-        raise ValueError(f"xc is {xc!r}: only LDA and GGA functionals are functions of the density")
+        raise ValueError(
+            f"xc is {xc!r}: give an LDA or GGA functional; hybrids and meta-GGAs need more than "
+            "the density"
+        )
+    _check_molecule(molecule, density)
     raw = Density(density.atoms, density.basis, density.raw_coefficients, normalize=False)
     core = molecule.intor("int1e_kin") + molecule.intor("int1e_nuc")
     matrix: np.ndarray = (
@@ -69,9 +82,24 @@ def one_shot_orbitals(
     energies
         (nao,) Hartree.
     """
+    if molecule.spin != 0:
+        raise ValueError(
+            f"molecule has {molecule.spin} unpaired electrons: only closed shells are supported"
+        )
     fock = kohn_sham_matrix(molecule, density, xc, grid_level=grid_level)
     energies, orbitals = eigh(fock, molecule.intor("int1e_ovlp"))
     return np.sqrt(2.0) * orbitals[:, : molecule.nelectron // 2], energies
+
+
+def _check_molecule(molecule: Any, density: Density) -> None:
+    check_same_atoms(molecule, density.atoms)
+    has_potential = bool(molecule.has_ecp())
+    if has_potential != (density.basis.kind == "valence"):
+        found = "has" if has_potential else "has no"
+        raise ValueError(
+            f"molecule {found} effective core potentials, but the density is "
+            f"{density.basis.kind}: use an orbital basis of the same kind"
+        )
 
 
 def _coulomb_matrix(molecule: Any, density: Density) -> np.ndarray:

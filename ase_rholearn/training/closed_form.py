@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import scipy.sparse.linalg
 import torch
 
 from ..model.clebsch_gordan import clebsch_gordan
@@ -30,6 +32,9 @@ from .samples import Sample
 
 #: Feature vectors that are held at once.
 _CHUNK = 2048
+
+#: Fewer eigenvectors than this fraction are found by Lanczos steps, not all at once.
+_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,13 @@ def _covariance(
 
 def _leading(covariance: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Leading eigenvalues (count,) and eigenvectors (n, count), padded with zeros."""
-    values, vectors = torch.linalg.eigh(covariance)
+    size = len(covariance)
+    if _FEW * count < size and bool(covariance.any()):
+        start = np.random.default_rng(0).standard_normal(size)  # the same in every run
+        few = scipy.sparse.linalg.eigsh(covariance.numpy(), count, which="LA", v0=start)
+        values, vectors = (torch.from_numpy(array) for array in few)
+    else:
+        values, vectors = torch.linalg.eigh(covariance)
     values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
     missing = count - len(values)
     return (
@@ -227,10 +238,14 @@ def solve_readout(
 ) -> list[float]:
     """Step 3, in place: the readout weights that minimise loss plus ridge term.
 
+    The conjugate gradients start from the fit that takes the coefficients for independent.
+    Where functions overlap strongly, its errors are small already in the directions that
+    the metric hardly sees, and that the iterations would take longest for.
+
     Returns
     -------
     list of float
-        Relative residual after each step of conjugate gradients.
+        Relative residual before each step of conjugate gradients.
     """
     problem = _Problem(network, samples, options.components)
     factors, ridges = problem.preconditioner(options.ridge)
@@ -242,8 +257,10 @@ def solve_readout(
     def precondition(residual: Weights) -> Weights:
         return [torch.cholesky_solve(r, f) for r, f in zip(residual, factors, strict=True)]
 
+    start = precondition(problem.projections())
+    right = problem.right_hand_side()
     weights, history = _conjugate_gradients(
-        apply, precondition, problem.right_hand_side(), options.iterations, options.tolerance
+        apply, precondition, right, start, options.iterations, options.tolerance
     )
     problem.store(weights)
     return history
@@ -275,13 +292,18 @@ class _Problem:
         tensors = readout.product(expansions)[..., readout.n_linear :]
         linear, basis = _linear_components(readout, expansions, components)
         if readout.product.o3_lambda == 0:
-            linear = torch.cat([linear, torch.ones_like(linear[..., :1])], dim=2)
+            constant = linear.new_ones((*linear.shape[:2], 1))
+            linear = torch.cat([linear, constant], dim=2)
         self.readouts.append(readout)
         self.blocks.append(_Block(gates, tensors, linear))
         self.bases.append(basis)
 
     def right_hand_side(self) -> Weights:
-        return self._transposed([sample.target for sample in self.samples])
+        return self._transposed([sample.apply_metric(sample.target) for sample in self.samples])
+
+    def projections(self) -> Weights:
+        """The right-hand side with the unit matrix for the metric."""
+        return self._transposed([sample.target / sample.electrons for sample in self.samples])
 
     def normal(self, weights: Weights) -> Weights:
         outputs = [b.predict(w) for b, w in zip(self.blocks, weights, strict=True)]
@@ -289,19 +311,22 @@ class _Problem:
         for output, counts in zip(outputs, self.counts, strict=True):
             for vector, piece in zip(vectors, output.split(counts), strict=True):
                 vector.append(piece.reshape(-1))
-        return self._transposed([torch.cat(vector) for vector in vectors])
+        images = [
+            sample.apply_metric(torch.cat(vector))
+            for sample, vector in zip(self.samples, vectors, strict=True)
+        ]
+        return self._transposed(images)
 
     def _transposed(self, vectors: list[torch.Tensor]) -> Weights:
-        """X^T M v, each structure weighted by its number of electrons."""
-        scaled = [s.apply_metric(v) for s, v in zip(self.samples, vectors, strict=True)]
-        starts = [0] * len(scaled)
+        """X^T v, where v has one vector for each structure."""
+        starts = [0] * len(vectors)
         result = []
         for block, readout, counts in zip(self.blocks, self.readouts, self.counts, strict=True):
             mu = block.tensors.shape[1]
             pieces = []
             for i, count in enumerate(counts):
                 size = count * mu * readout.n_out
-                piece = scaled[i][starts[i] : starts[i] + size]
+                piece = vectors[i][starts[i] : starts[i] + size]
                 pieces.append(piece.reshape(count, mu, readout.n_out))
                 starts[i] += size
             result.append(block.transpose(torch.cat(pieces)))
@@ -367,29 +392,37 @@ def _conjugate_gradients(
     apply: Callable[[Weights], Weights],
     precondition: Callable[[Weights], Weights],
     right: Weights,
+    start: Weights,
     iterations: int,
     tolerance: float,
 ) -> tuple[Weights, list[float]]:
-    """Solve apply(w) = right; also the relative residual after each step."""
+    """Solve apply(w) = right from a start; also the relative residual before each step."""
 
     def dot(a: Weights, b: Weights) -> float:
         return float(sum((x * y).sum() for x, y in zip(a, b, strict=True)))
 
-    solution = [torch.zeros_like(r) for r in right]
-    residual = right
-    search = preconditioned = precondition(residual)
-    slope = start = dot(residual, preconditioned)
+    def add(a: Weights, factor: float, b: Weights) -> Weights:
+        return [x + factor * y for x, y in zip(a, b, strict=True)]
+
+    image = apply(start)
+    # the best multiple of the start is never worse than zero
+    factor = dot(start, right) / (dot(start, image) or 1.0)
+    solution = [factor * x for x in start]
+    residual = add(right, -factor, image)
+    scale = dot(right, precondition(right)) or 1.0
+    search: Weights = []
+    slope = 0.0
     history: list[float] = []
     for _ in range(iterations):
-        image = apply(search)
-        step = slope / dot(search, image)
-        solution = [s + step * d for s, d in zip(solution, search, strict=True)]
-        residual = [r - step * a for r, a in zip(residual, image, strict=True)]
         preconditioned = precondition(residual)
         new_slope = dot(residual, preconditioned)
-        history.append((max(new_slope, 0.0) / start) ** 0.5)
+        history.append((max(new_slope, 0.0) / scale) ** 0.5)
         if history[-1] < tolerance:
             break
-        search = [z + new_slope / slope * d for z, d in zip(preconditioned, search, strict=True)]
+        search = add(preconditioned, new_slope / slope, search) if search else preconditioned
         slope = new_slope
+        image = apply(search)
+        step = slope / dot(search, image)
+        solution = add(solution, step, search)
+        residual = add(residual, -step, image)
     return solution, history

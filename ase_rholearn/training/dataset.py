@@ -92,11 +92,16 @@ class DataSet:
         try:
             header = json.loads(path.read_text())
             schema = header["schema"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
-        if schema != _SCHEMA_VERSION:
-            raise ValueError(f"{path} has schema {schema}, this version reads {_SCHEMA_VERSION}")
-        return cls(folder, Basis.from_dict(header["basis"]), header["settings"])
+            if schema == _SCHEMA_VERSION:
+                return cls(folder, Basis.from_dict(header["basis"]), header["settings"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{path} is damaged ({type(error).__name__}: {error}): generate the data set again"
+            ) from error
+        raise ValueError(
+            f"{path} has schema {schema!r}, this version reads {_SCHEMA_VERSION}: "
+            "update ase_rholearn, or generate the data set again"
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -115,8 +120,13 @@ class DataSet:
         return reference_id(atoms, self.settings)
 
     def load(self, name: str) -> Reference:
-        """One reference, checked against the basis."""
+        """One reference, checked against settings and basis."""
         reference = Reference.load(self.path(name))
+        if dict(reference.settings) != self.settings:
+            raise ValueError(
+                f"{self.path(name)} was made with other settings or another basis than the data "
+                "set: remove it"
+            )
         self.basis.check_coefficients(
             reference.atoms.numbers, reference.coefficients, argument=str(self.path(name))
         )
@@ -130,12 +140,13 @@ class DataSet:
         if reference.converged is not True:
             raise ValueError(
                 f"the reference of {reference.atoms.get_chemical_formula()} is not known to have "
-                "converged: only converged ones enter a data set"
+                "converged: only converged ones enter a data set; give converged=True if you know "
+                "that it had"
             )
         if dict(reference.settings) != self.settings:
             raise ValueError(
                 f"the reference of {reference.atoms.get_chemical_formula()} was made with other "
-                "settings or another basis than the data set"
+                "settings or another basis than the data set: refit it, or use another data set"
             )
         self.basis.check_coefficients(reference.atoms.numbers, reference.coefficients)
         reference.save(self.path(reference.id))

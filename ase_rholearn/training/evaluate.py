@@ -97,15 +97,15 @@ def _evaluate_one(
         "fitted": lambda points: fitted.evaluate(points * units.Bohr) * units.Bohr**3,
     }
     pairs = {"nmae_fit_percent": ("predicted", "fitted")}
-    if reference.occupied_orbitals is not None:
+    settings = reference.settings
+    # fits of orbitals from elsewhere may not say in which basis they are
+    if reference.occupied_orbitals is not None and "orbital_basis" in settings:
         molecule = orbital_molecule(reference)
         orbitals = {"scf": np.asarray(reference.occupied_orbitals, dtype=float)}
         pairs["nmae_scf_percent"] = ("predicted", "scf")
         pairs["nmae_floor_percent"] = ("fitted", "scf")
-        if one_shot:
-            orbitals["one shot"], _ = one_shot_orbitals(
-                molecule, predicted, reference.settings["xc"]
-            )
+        if one_shot and "xc" in settings:
+            orbitals["one shot"], _ = one_shot_orbitals(molecule, predicted, settings["xc"])
             pairs["nmae_one_shot_percent"] = ("one shot", "scf")
         densities |= _orbital_densities(molecule, orbitals)
     figures = _nmae(reference, densities, pairs, level)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from ase import Atoms
 from ase.io import read
+from ase.io.formats import UnknownFileTypeError
 
 from ..basis import Basis
 from ..references import Reference
@@ -73,11 +77,14 @@ def generate(
     report(Progress(done, failed, len(unique)))
     if not missing:
         return Progress(done, failed, len(unique))
+    others = set(multiprocessing.active_children())
     with _executor(min(workers, len(missing))) as executor:
-        jobs = {
-            executor.submit(_run, atoms, dataset.basis, settings, keep_orbitals): atoms
-            for atoms in missing
-        }
+        with _interrupts_held():
+            jobs = {
+                executor.submit(_run, atoms, dataset.basis, settings, keep_orbitals): atoms
+                for atoms in missing
+            }
+        processes = set(multiprocessing.active_children()) - others
         try:
             for job in as_completed(jobs):
                 error = job.exception()
@@ -89,7 +96,10 @@ def generate(
                     failed += 1
                 report(Progress(done, failed, len(unique)))
         except KeyboardInterrupt:
+            # what is in flight is lost; nobody waits for it
             executor.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.terminate()
             raise
     return Progress(done, failed, len(unique))
 
@@ -98,6 +108,19 @@ def _executor(workers: int) -> Executor:
     # torch's threads do not survive a fork
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_use_one_core)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Delay Ctrl-C while processes start: they inherit its being blocked, and stay silent."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def _use_one_core() -> None:
@@ -112,13 +135,26 @@ def _run(atoms: Atoms, basis: Basis, settings: KohnSham, keep_orbitals: bool) ->
     return reference(atoms, basis, settings, keep_orbitals=keep_orbitals)
 
 
+def _read(path: Path) -> list[Atoms]:
+    """All frames of the file of structures."""
+    try:
+        frames = read(path, index=":")
+    except UnknownFileTypeError as error:
+        raise ValueError(f"structures: {path} has a format that ASE does not know") from error
+    except (ValueError, IndexError, KeyError, EOFError, AssertionError) as error:
+        raise ValueError(f"structures: ASE cannot read {path}: {error}") from error
+    if not frames:
+        raise ValueError(f"structures: {path} holds no structure")
+    return frames
+
+
 def generate_from_options(
     options: GenerateOptions, *, on_progress: Callable[[Progress], None] | None = None
 ) -> Progress:
     """:func:`generate` for the options of a file: reads the structures, makes the data set."""
     if not options.structures.exists():
         raise FileNotFoundError(f"structures: there is no file {options.structures}")
-    structures = read(options.structures, index=":")
+    structures = _read(options.structures)
     for index, atoms in enumerate(structures):
         check_atoms(atoms, argument=f"frame {index} of {options.structures}")
     species = sorted({symbol for atoms in structures for symbol in atoms.symbols})

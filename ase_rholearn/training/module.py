@@ -51,15 +51,13 @@ class DensityTraining(lightning.LightningModule):
         Each tensor of weights moves in proportion to its own size: the closed-form start gives
         them sizes that differ by orders of magnitude, and one rate for all destroys it.
         """
-        groups = [
-            {"params": [parameter], "lr": self.options.learning_rate * _size(parameter)}
-            for parameter in self.network.parameters()
-            if parameter.requires_grad and parameter.numel() > 0
-        ]
+        parameters = [p for p in self.network.parameters() if p.requires_grad and p.numel() > 0]
+        rates = [self.options.learning_rate * _size(p) for p in parameters]
+        groups = [{"params": [p], "lr": rate} for p, rate in zip(parameters, rates, strict=True)]
         optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
-            max_lr=[group["lr"] for group in groups],
+            max_lr=rates,
             total_steps=int(self.trainer.estimated_stepping_batches),
             pct_start=0.1,
         )

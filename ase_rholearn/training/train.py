@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -201,6 +202,8 @@ def _train_by_gradients(
     callbacks: list[Callback] = [best, _MetricsFile(options.output / "metrics.jsonl")]
     if progress_bar:
         callbacks.append(TQDMProgressBar())
+    # tables and transforms come out as they went in, whatever the precision of the steps
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     module = DensityTraining(network.to(dtype), gradient, scale)
     last = folder / "last.ckpt"
     with _quiet_lightning():
@@ -215,7 +218,8 @@ def _train_by_gradients(
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(
+        _fit(
+            trainer,
             module,
             loader(
                 convert(training, dtype),
@@ -223,15 +227,28 @@ def _train_by_gradients(
                 SeededSampler(len(training), options.seed),
             ),
             loader(convert(validation, dtype), gradient.batch_size) if validation else None,
-            ckpt_path=str(last) if last.exists() else None,
+            str(last) if last.exists() else None,
         )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     chosen = torch.load(folder / "best.ckpt", weights_only=False)["state_dict"]
     network.to("cpu").to(torch.float64)
-    network.load_state_dict(
-        {name.removeprefix("network."): value.to(torch.float64) for name, value in chosen.items()}
-    )
+    weights = {name.removeprefix("network."): value.double() for name, value in chosen.items()}
+    network.load_state_dict({**weights, **buffers})
+
+
+def _fit(
+    trainer: Any, module: DensityTraining, training: Any, validation: Any, checkpoint: str | None
+) -> None:
+    """``trainer.fit``, from which Ctrl-C comes out as in any other code."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, training, validation, ckpt_path=checkpoint)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+    if trainer.interrupted:
+        # lightning goes on to ignore it
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt
 
 
 class _MetricsFile(Callback):

@@ -3,6 +3,7 @@
 from .atoms import atomic_densities
 from .fit import fit_density
 from .integrals import metric_matrix
+from .orbital_density import orbital_density
 from .run import (
     density_from_mean_field,
     from_checkpoint,
@@ -21,6 +22,7 @@ __all__ = [
     "from_checkpoint",
     "from_orbitals",
     "metric_matrix",
+    "orbital_density",
     "orbital_molecule",
     "reference",
     "refit",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 
 import numpy as np
 from ase.data import chemical_symbols
 
 from ...basis import AtomicDensity
+from .settings import check_functional
 
 #: Radial mesh of the fit, in bohr.
 _MESH = np.geomspace(1e-5, 40.0, 6000)
@@ -35,6 +37,7 @@ def atomic_densities(
     xc, orbital_basis
         The level of theory of the molecules that it is the baseline of.
     """
+    check_functional(xc)
     return {int(z): _atomic_density(int(z), xc, orbital_basis) for z in sorted(set(species))}
 
 
@@ -63,7 +66,10 @@ def _free_atom(z: int, xc: str, orbital_basis: str) -> tuple[np.ndarray, np.ndar
 
     symbol = chemical_symbols[z]
     mol = gto.M(atom=[(symbol, (0, 0, 0))], basis=orbital_basis, spin=None, verbose=0)
-    atom = get_atm_nrks(mol, xc=xc)[symbol]
+    with warnings.catch_warnings():
+        # PySCF uses what it deprecates itself
+        warnings.filterwarnings("ignore", "remove_linear_dep_", DeprecationWarning)
+        atom = get_atm_nrks(mol, xc=xc)[symbol]
     _, _, orbitals, occupations = atom
     points = np.zeros((len(_MESH), 3))
     points[:, 2] = _MESH

@@ -19,6 +19,7 @@ from ...basis import Basis, from_pyscf_order
 from .integrals import (
     auxiliary_molecule,
     baseline_projections,
+    check_same_atoms,
     metric_integral,
     metric_matrix,
     shell_blocks,
@@ -80,6 +81,7 @@ def density_projections(
     from pyscf import df, lib
 
     metric_integral(metric)
+    check_same_atoms(molecule, atoms)
     auxiliary = auxiliary_molecule(atoms, basis)
     density_matrix = occupied_orbitals @ occupied_orbitals.T
     # the integrals are symmetric in the orbital pair: count off-diagonal elements twice

@@ -14,6 +14,10 @@ from ...basis.shells import radial_moment
 #: Doubles that one block of three-centre integrals may hold (256 MB).
 _BLOCK_SIZE = 2**25
 
+#: How far (Angstrom) the nuclei of a molecule may be from those of the structure; other codes'
+#: bohr differs from ASE's in the tenth digit.
+_SAME_POSITION = 1e-5
+
 #: PySCF's names of the two-centre integrals of each metric.
 _TWO_CENTRE = {"overlap": "int1e_ovlp", "coulomb": "int2c2e"}
 
@@ -79,6 +83,20 @@ def baseline_projections(atoms: Atoms, basis: Basis, metric: str) -> np.ndarray:
     gaussians, coefficients = baseline_molecule(atoms, basis)
     cross = gto.mole.intor_cross(metric_integral(metric), auxiliary, gaussians)
     return from_pyscf_order(basis, atoms.numbers, cross @ coefficients)
+
+
+def check_same_atoms(molecule: Any, atoms: Atoms) -> None:
+    """Raise a ValueError unless a PySCF molecule has the nuclei of ``atoms``, in order."""
+    numbers = [chemical_symbols.index(molecule.atom_pure_symbol(i)) for i in range(molecule.natm)]
+    positions = molecule.atom_coords() * units.Bohr
+    if numbers == atoms.numbers.tolist() and np.allclose(
+        positions, atoms.positions, rtol=0, atol=_SAME_POSITION
+    ):
+        return
+    raise ValueError(
+        f"molecule has other atoms than the structure ({atoms.get_chemical_formula()}), another "
+        "order or other positions: build it from the same structure"
+    )
 
 
 def shell_blocks(starts: np.ndarray, n_pairs: int) -> list[tuple[int, int]]:

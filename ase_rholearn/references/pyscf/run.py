@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def reference(
     _check_molecule(atoms)
     basis.check_species(atoms.numbers)
     mean_field = kohn_sham(atoms, settings)
-    energy = mean_field.kernel()
+    energy = _self_consistent(mean_field, settings)
     if not mean_field.converged:
         raise NotConvergedError(
             f"{settings.xc}/{settings.orbital_basis} did not converge for "
@@ -140,7 +141,13 @@ def from_orbitals(
         basis,
         molecule,
         orbitals,
-        {"code": "pyscf", "source": "orbitals", "metric": metric, **(settings or {})},
+        {
+            "code": "pyscf",
+            "source": "orbitals",
+            **_named_basis(orbital_basis),
+            "metric": metric,
+            **(settings or {}),
+        },
         metric=metric,
         converged=converged,
         energy=energy,
@@ -176,7 +183,8 @@ def from_checkpoint(
         occupations, coefficients = np.asarray(data["mo_occ"]), np.asarray(data["mo_coeff"])
     except (OSError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{os.fspath(path)} is not a PySCF checkpoint with orbitals, or it is damaged"
+            f"{os.fspath(path)} is not a PySCF checkpoint with orbitals, or it is damaged: run "
+            "the SCF again with mean_field.chkfile set"
         ) from error
     atoms = _atoms_of(molecule, occupations, os.fspath(path))
     return _fitted(
@@ -184,7 +192,12 @@ def from_checkpoint(
         basis,
         molecule,
         _scaled_orbitals(coefficients, occupations),
-        {"code": "pyscf", "source": "checkpoint", "metric": metric},
+        {
+            "code": "pyscf",
+            "source": "checkpoint",
+            **_named_basis(molecule.basis),
+            "metric": metric,
+        },
         metric=metric,
         converged=converged,
         energy=float(data["e_tot"]) * units.Hartree if "e_tot" in data else None,
@@ -202,7 +215,7 @@ def refit(reference: Reference, basis: Basis, *, metric: str | None = None) -> R
     Parameters
     ----------
     reference
-        Made by :func:`reference` with ``keep_orbitals=True``.
+        Made with ``keep_orbitals=True``, from orbitals of a basis with a name.
     basis
         The new auxiliary basis.
     metric
@@ -211,19 +224,15 @@ def refit(reference: Reference, basis: Basis, *, metric: str | None = None) -> R
     Raises
     ------
     ValueError
-        The orbitals were not kept.
+        The orbitals were not kept, or their basis is not known by name.
     """
-    if reference.occupied_orbitals is None or "orbital_basis" not in reference.settings:
-        raise ValueError(
-            "the reference has no orbitals: generate it with keep_orbitals=True to fit another "
-            "basis later"
-        )
+    molecule = orbital_molecule(reference)
     settings = {k: v for k, v in reference.settings.items() if k != "basis"}
     settings["metric"] = metric or settings["metric"]
     return _fitted(
         reference.atoms,
         basis,
-        orbital_molecule(reference),
+        molecule,
         np.asarray(reference.occupied_orbitals, dtype=float),
         settings,
         metric=settings["metric"],
@@ -235,7 +244,22 @@ def refit(reference: Reference, basis: Basis, *, metric: str | None = None) -> R
 
 
 def orbital_molecule(reference: Reference) -> Any:
-    """The ``pyscf.gto.Mole`` of the orbitals that a reference kept."""
+    """The ``pyscf.gto.Mole`` of the orbitals that a reference kept.
+
+    Raises
+    ------
+    ValueError
+        They were not kept, or their basis is not known by name.
+    """
+    if reference.occupied_orbitals is None:
+        raise ValueError(
+            "the reference has no orbitals: generate it with keep_orbitals=True to use them later"
+        )
+    if "orbital_basis" not in reference.settings:
+        raise ValueError(
+            "settings of the reference do not name the orbital_basis of its orbitals: make it "
+            "from orbitals in a basis that PySCF knows by name"
+        )
     return _molecule(reference.atoms, reference.settings["orbital_basis"])
 
 
@@ -272,7 +296,29 @@ def kohn_sham(atoms: Atoms, settings: KohnSham) -> Any:
     mean_field.conv_tol = settings.conv_tol
     mean_field.max_cycle = settings.max_cycle
     mean_field.chkfile = None
+    # PySCF opens a temporary file all the same, and leaves closing it to garbage collection
+    mean_field._chkfile = None
     return mean_field.density_fit() if settings.density_fit else mean_field
+
+
+def _self_consistent(mean_field: Any, settings: KohnSham) -> float:
+    """Run the SCF; the energy in Hartree.
+
+    Most cycles are done on a coarse grid, only the last ones on the real one: half of the
+    time, the same density to the convergence threshold.
+    """
+    if settings.density_fit:
+        mean_field.with_df.build()  # otherwise each cycle computes the integrals again
+    start = None
+    if settings.grid_level > 1:
+        mean_field.grids.level = 1
+        mean_field.conv_tol = max(settings.conv_tol, 1e-6)
+        mean_field.kernel()
+        start = mean_field.make_rdm1()
+        mean_field.grids.reset()
+        mean_field.grids.level = settings.grid_level
+        mean_field.conv_tol = settings.conv_tol
+    return float(mean_field.kernel(start))
 
 
 def _molecule(atoms: Atoms, orbital_basis: Any) -> Any:
@@ -285,9 +331,14 @@ def _molecule(atoms: Atoms, orbital_basis: Any) -> Any:
             f"{atoms.get_chemical_formula()} with charge {charge} has {electrons} electrons, an "
             "open shell: only closed shells are supported"
         )
+    if electrons < 0:
+        raise ValueError(
+            f"{atoms.get_chemical_formula()} with charge {charge} has {electrons} electrons: "
+            "check the charge"
+        )
     if isinstance(orbital_basis, str):
         for z in sorted(set(atoms.numbers.tolist())):
-            _refuse_core_potential(orbital_basis, chemical_symbols[z])
+            _check_orbital_basis(orbital_basis, chemical_symbols[z])
     return gto.M(
         atom=pyscf_geometry(atoms),
         basis=orbital_basis,
@@ -299,14 +350,24 @@ def _molecule(atoms: Atoms, orbital_basis: Any) -> Any:
     )
 
 
-def _refuse_core_potential(orbital_basis: str, symbol: str) -> None:
+def _check_orbital_basis(orbital_basis: str, symbol: str) -> None:
+    """Refuse bases that PySCF does not know, and those with an effective core potential."""
     from pyscf import gto
-    from pyscf.lib.exceptions import BasisNotFoundError
 
-    try:
-        potential = gto.basis.load_ecp(orbital_basis, symbol)
-    except (BasisNotFoundError, KeyError):
-        return
+    with warnings.catch_warnings():
+        # PySCF advises to install another package for bases that it does not have
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            gto.basis.load(orbital_basis, symbol)
+        except (RuntimeError, KeyError) as error:
+            raise ValueError(
+                f"orbital_basis is {orbital_basis!r}, which PySCF does not have for {symbol}: "
+                "give a name such as 'def2-tzvp'"
+            ) from error
+        try:
+            potential = gto.basis.load_ecp(orbital_basis, symbol)
+        except (RuntimeError, KeyError):
+            return
     if potential:
         raise ValueError(
             f"{orbital_basis!r} has an effective core potential for {symbol}: give an "
@@ -343,6 +404,11 @@ def _atoms_of(molecule: Any, occupations: np.ndarray, source: str) -> Atoms:
         atoms.info["charge"] = int(molecule.charge)
     _check_molecule(atoms)
     return atoms
+
+
+def _named_basis(orbital_basis: Any) -> dict[str, str]:
+    """The entry of the settings for an AO basis; none if it has no name."""
+    return {"orbital_basis": orbital_basis} if isinstance(orbital_basis, str) else {}
 
 
 def _scaled_orbitals(coefficients: np.ndarray, occupations: np.ndarray) -> np.ndarray:

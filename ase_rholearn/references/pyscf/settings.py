@@ -6,6 +6,18 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 
+def check_functional(xc: str) -> None:
+    """Raise a ValueError if PySCF does not know the functional."""
+    from pyscf.dft import libxc
+
+    try:
+        libxc.parse_xc(xc)
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(
+            f"xc is {xc!r}, which PySCF does not know: give a functional such as 'PBE'"
+        ) from error
+
+
 @dataclass(frozen=True)
 class KohnSham:
     """Settings of a closed-shell Kohn-Sham run and of the fit to its density.
@@ -46,6 +58,9 @@ class KohnSham:
             raise ValueError(f"grid_level is {self.grid_level}: give 0 to 9")
         if not 0 < self.conv_tol < 1e-2:
             raise ValueError(f"conv_tol is {self.conv_tol}: give a small energy in Hartree")
+        if self.max_cycle < 1:
+            raise ValueError(f"max_cycle is {self.max_cycle}: give 1 or more")
+        check_functional(self.xc)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, with the name of the code."""

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Rebuild model.pt from the geometries alone: bash models/water-pbe/rebuild.sh
+# Needs ase-rholearn[train]. Each step goes on where it was interrupted.
+set -euo pipefail
+cd "$(dirname "$0")"
+ase-rholearn generate generate.yaml
+ase-rholearn train train.yaml
+ase-rholearn evaluate train.yaml --part test
+ase-rholearn export train.yaml --output model.pt
