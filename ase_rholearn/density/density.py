@@ -6,7 +6,6 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +20,11 @@ from .cube import write_cube
 from .frame import grid_frame
 from .grid import Grid, evaluate_on_grid
 from .hirshfeld import hirshfeld_populations
-from .picture import draw, plane_through
+from .picture import Drawable
 from .points import evaluate_at_points
 from .terms import AtomTerms, density_terms
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from metatensor.torch import TensorMap
 
     from .difference import DensityDifference
@@ -45,7 +43,7 @@ class _UnknownSchemaError(ValueError):
     """A file of a version that this one does not read."""
 
 
-class Density:
+class Density(Drawable):
     r"""Electron density :math:`\rho(r) = \sum_A \rho_{Z_A}(|r - R_A|) + \sum_b c_b \phi_b(r)`.
 
     In ASE's units: points in Angstrom, densities in electrons per Angstrom^3 (positive),
@@ -271,56 +269,6 @@ class Density:
             self.atoms.pbc,
         )
         return Grid(values / units.Bohr**3, frame.origin, frame.cell)
-
-    def plot(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        through: Sequence[int] | None = None,
-        normal: Sequence[float] | None = None,
-        margin: float = 2.0,
-        points: int = 300,
-        limit: float | None = None,
-        title: str = "",
-        ax: Axes | None = None,
-    ) -> Axes:
-        """Draw the density on a plane; needs matplotlib (``ase-rholearn[view]``).
-
-        Parameters
-        ----------
-        path
-            Picture file to write. Left out: only draw.
-        through
-            Indices of the atoms in whose best plane to cut; all atoms, if left out.
-        normal
-            Direction of view, instead of the best one.
-        margin
-            Space around the outermost of these nuclei, Angstrom.
-        points
-            Resolution along the longer side.
-        limit
-            End of the colour scale, e/Angstrom^3.
-        title
-            Above the picture.
-        ax
-            matplotlib axes to draw on; a new figure if left out.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-        """
-        plane = plane_through(self.atoms, through, normal, margin)
-        return draw(
-            self.evaluate,
-            self.atoms,
-            plane,
-            signed=False,
-            points=points,
-            limit=limit,
-            title=title,
-            ax=ax,
-            path=path,
-        )
 
     # conversion and files ----------------------------------------------------------
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from ase import Atoms, units
@@ -12,14 +11,11 @@ from ase import Atoms, units
 from .density import TOLERANCE, Density
 from .frame import grid_frame
 from .grid import Grid
-from .picture import draw, plane_through
+from .picture import Drawable
 from .quadrature import molecular_quadrature
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
-
-class DensityDifference:
+class DensityDifference(Drawable):
     """``first - second``; it can be evaluated like a density.
 
     The structures may differ, but not their periods.
@@ -28,10 +24,19 @@ class DensityDifference:
     ----------
     first, second
         Two densities.
+
+    Attributes
+    ----------
+    first, second : Density
+    atoms : ase.Atoms
+        The structure of ``first``.
     """
+
+    _signed = True
 
     def __init__(self, first: Density, second: Density) -> None:
         _check_same_periods(first.atoms, second.atoms)
+        self.atoms = first.atoms
         self.first = first
         self.second = second
 
@@ -67,32 +72,6 @@ class DensityDifference:
         first = self.first.on_frame(frame, tolerance=tolerance)
         second = self.second.on_frame(frame, tolerance=tolerance)
         return Grid(first.values - second.values, frame.origin, frame.cell)
-
-    def plot(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        through: Sequence[int] | None = None,
-        normal: Sequence[float] | None = None,
-        margin: float = 2.0,
-        points: int = 300,
-        limit: float | None = None,
-        title: str = "",
-        ax: Axes | None = None,
-    ) -> Axes:
-        """Draw the difference on a plane, blue where it is positive; see :meth:`Density.plot`."""
-        plane = plane_through(self.first.atoms, through, normal, margin)
-        return draw(
-            self.evaluate,
-            self.first.atoms,
-            plane,
-            signed=True,
-            points=points,
-            limit=limit,
-            title=title,
-            ax=ax,
-            path=path,
-        )
 
 
 def nmae(

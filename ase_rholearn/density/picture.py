@@ -64,6 +64,65 @@ class Plane:
         return relative @ self.axes.T, relative @ self.normal
 
 
+class Drawable:
+    """What has values in space and nuclei, and can be drawn."""
+
+    #: Whether values of both signs are to be expected.
+    _signed = False
+
+    atoms: Atoms
+
+    def evaluate(self, points: Any) -> np.ndarray:
+        """Values (n,) in e/Angstrom^3 at points (n, 3) in Angstrom."""
+        raise NotImplementedError
+
+    def plot(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        through: Sequence[int] | None = None,
+        normal: Sequence[float] | None = None,
+        margin: float = 2.0,
+        points: int = 300,
+        limit: float | None = None,
+        title: str = "",
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Draw the values on a plane; needs matplotlib (``ase-rholearn[view]``).
+
+        Densities are drawn on a logarithmic scale, differences red where negative and blue
+        where positive.
+
+        Parameters
+        ----------
+        path
+            Picture file to write. Left out: only draw.
+        through
+            Indices of the atoms in whose best plane to cut; all atoms, if left out.
+        normal
+            Direction of view, instead of the best one.
+        margin
+            Space around the outermost of these nuclei, Angstrom.
+        points
+            Resolution along the longer side.
+        limit
+            End of the colour scale, e/Angstrom^3.
+        title
+            Above the picture.
+        ax
+            matplotlib axes to draw on; a new figure if left out.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        plane = plane_through(self.atoms, through, normal, margin)
+        ax = draw(self.evaluate, self.atoms, plane, self._signed, points, limit, title, ax)
+        if path is not None:
+            ax.figure.savefig(path, dpi=_RESOLUTION)  # type: ignore[union-attr]
+        return ax
+
+
 def plane_through(
     atoms: Atoms,
     through: Sequence[int] | None = None,
@@ -115,38 +174,13 @@ def draw(
     function: Callable[[np.ndarray], np.ndarray],
     atoms: Atoms,
     plane: Plane,
-    *,
     signed: bool,
-    points: int = 300,
-    limit: float | None = None,
-    title: str = "",
-    ax: Axes | None = None,
-    path: str | os.PathLike[str] | None = None,
+    points: int,
+    limit: float | None,
+    title: str,
+    ax: Axes | None,
 ) -> Axes:
-    """Draw a function of space on a plane.
-
-    Parameters
-    ----------
-    function
-        Values (n,) in e/Angstrom^3 at points (n, 3) in Angstrom.
-    atoms
-        Nuclei to mark.
-    plane
-        Where.
-    signed
-        A difference, which is drawn red where negative, white and blue; otherwise a density,
-        drawn on a logarithmic scale.
-    points
-        Along the longer side.
-    limit
-        End of the colour scale, e/Angstrom^3.
-    title
-        Above the picture.
-    ax
-        Axes to draw on; a new figure otherwise.
-    path
-        File to write, with a suffix that matplotlib knows.
-    """
+    """Draw a function of space on a plane; see :meth:`Drawable.plot`."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
@@ -171,8 +205,6 @@ def draw(
     ax.set(title=title, xlabel="Å", ylabel="Å", aspect="equal", xlim=extent[:2], ylim=extent[2:])
     label = "difference / e Å$^{-3}$" if signed else "density / e Å$^{-3}$"
     ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8)
-    if path is not None:
-        ax.figure.savefig(path, dpi=_RESOLUTION)  # type: ignore[union-attr]
     return ax
 
 

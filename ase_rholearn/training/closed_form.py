@@ -218,14 +218,15 @@ class _Block:
     def predict(self, weight: torch.Tensor) -> torch.Tensor:
         """Weights (n_features, n_out) -> (n_atoms, mu, n_out)."""
         gated, rest = weight[: self.n_gated], weight[self.n_gated :]
-        mixing = self.gates @ gated.reshape(self.gates.shape[1], -1)
-        mixing = mixing.reshape(-1, self.tensors.shape[2], weight.shape[1])
+        shape = (self.tensors.shape[2], weight.shape[1])
+        mixing = self.gates @ gated.reshape(self.gates.shape[1], shape[0] * shape[1])
+        mixing = mixing.reshape(len(mixing), *shape)
         return torch.bmm(self.tensors, mixing) + self.components @ rest
 
     def transpose(self, residual: torch.Tensor) -> torch.Tensor:
         """The transpose of :meth:`predict`: (n_atoms, mu, n_out) -> (n_features, n_out)."""
         inner = torch.bmm(self.tensors.transpose(1, 2), residual)  # [atom, tensor, out]
-        gated = (self.gates.T @ inner.flatten(1)).reshape(self.n_gated, -1)
+        gated = (self.gates.T @ inner.flatten(1)).reshape(self.n_gated, residual.shape[2])
         rest = self.components.flatten(0, 1).T @ residual.flatten(0, 1)
         return torch.cat([gated, rest])
 

@@ -52,7 +52,7 @@ def evaluate_run(
     if part not in split:
         raise ValueError(f"part is {part!r}: give one of {sorted(split)}")
     if not split[part]:
-        raise ValueError(f"the {part} part of this run is empty")
+        raise ValueError(f"the {part} part of this run is empty: give split.{part} and train anew")
     dataset = DataSet.open(options.dataset)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pt"

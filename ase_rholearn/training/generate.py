@@ -9,6 +9,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ase import Atoms
 from ase.io import read
@@ -78,14 +79,15 @@ def generate(
     if not missing:
         return Progress(done, failed, len(unique))
     others = set(multiprocessing.active_children())
+    processes: set[Any] = set()
     with _executor(min(workers, len(missing))) as executor:
-        with _interrupts_held():
-            jobs = {
-                executor.submit(_run, atoms, dataset.basis, settings, keep_orbitals): atoms
-                for atoms in missing
-            }
-        processes = set(multiprocessing.active_children()) - others
         try:
+            with _interrupts_held():
+                jobs = {
+                    executor.submit(_run, atoms, dataset.basis, settings, keep_orbitals): atoms
+                    for atoms in missing
+                }
+                processes = set(multiprocessing.active_children()) - others
             for job in as_completed(jobs):
                 error = job.exception()
                 if error is None:
@@ -141,7 +143,7 @@ def _read(path: Path) -> list[Atoms]:
         frames = read(path, index=":")
     except UnknownFileTypeError as error:
         raise ValueError(f"structures: {path} has a format that ASE does not know") from error
-    except (ValueError, IndexError, KeyError, EOFError, AssertionError) as error:
+    except (OSError, ValueError, IndexError, KeyError, EOFError, AssertionError) as error:
         raise ValueError(f"structures: ASE cannot read {path}: {error}") from error
     if not frames:
         raise ValueError(f"structures: {path} holds no structure")

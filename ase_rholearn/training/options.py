@@ -190,7 +190,8 @@ def load_options(kind: type[Options], path: str | os.PathLike[str]) -> Options:
     try:
         data = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a YAML file: {error}") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is not a YAML file: {reason}") from error
     if not isinstance(data, dict):
         raise ValueError(f"{path} holds no options: give `key: value` lines")
     try:

@@ -7,7 +7,8 @@ The run's folder holds, in the order in which they appear,
     start.pt        weights of the closed-form start
     checkpoints/    of the gradient training
     metrics.jsonl   errors after each epoch
-    network.pt      the trained weights
+    errors.json     error of each stage
+    network.pt      the trained weights, those of the best stage
 
 Each stage that is there is not repeated, so that an interrupted run goes on where it was.
 """
@@ -99,16 +100,19 @@ def train(
         _save(network, start)
     network.load_state_dict(torch.load(start, weights_only=True))
     errors = {"start": judge("closed-form start")}
+    states = {"start": _state(network)}
 
     if options.gradient.epochs > 0:
         _train_by_gradients(network, options, training, validation, scale, progress_bar)
         errors["gradient"] = judge("gradient training")
+        states["gradient"] = _state(network)
         if options.gradient.finish:
-            before = {name: value.clone() for name, value in network.state_dict().items()}
             solve_readout(network, training, closed_form)
             errors["finish"] = judge("readout solved again")
-            if errors["finish"] > errors["gradient"]:
-                network.load_state_dict(before)
+            states["finish"] = _state(network)
+        # a stage may have spoiled what the one before had reached
+        best = min(errors, key=errors.__getitem__)
+        network.load_state_dict(states[best])
     with atomic_write(output / "errors.json", "w") as stream:
         json.dump(errors, stream, indent=1)
     _save(network, result)
@@ -172,6 +176,10 @@ def _prepare_folder(options: TrainOptions, dataset: DataSet) -> dict[str, list[s
             json.dump(split, stream, indent=1)
     loaded: dict[str, list[str]] = json.loads(split_file.read_text())
     return loaded
+
+
+def _state(network: DensityNetwork) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
 
 
 def _save(network: DensityNetwork, path: Path) -> None:
@@ -272,8 +280,9 @@ def _quiet_lightning() -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning", category=UserWarning)
-            warnings.filterwarnings("ignore", module="lightning", category=DeprecationWarning)
+            # it warns of what it does itself
+            for category in (UserWarning, DeprecationWarning, FutureWarning):
+                warnings.filterwarnings("ignore", module="lightning", category=category)
             yield
     finally:
         logger.setLevel(level)

@@ -1,0 +1,60 @@
+"""Errors of the shipped water model on its held-out clusters, references made on the spot.
+
+The test part of the data set is drawn from the geometries in ``models/water-pbe``, as the
+recipe draws it; PySCF computes its references (some ten minutes on two cores, resumable), and
+the model in the repository is judged on them. Run
+
+    python benchmarks/water_model.py
+"""
+
+import argparse
+from pathlib import Path
+
+from ase.io import read
+from tqdm import tqdm
+
+from ase_rholearn import load_model
+from ase_rholearn.training.dataset import DataSet, split_ids
+from ase_rholearn.training.evaluate import evaluate
+from ase_rholearn.training.generate import generate
+from ase_rholearn.training.options import GenerateOptions, TrainOptions, load_options
+
+RECIPE = Path(__file__).parents[1] / "models" / "water-pbe"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, default=RECIPE / "work" / "test-data")
+    parser.add_argument("--level", type=int, default=2, help="quality of the quadrature, 0 to 5")
+    arguments = parser.parse_args()
+    making = load_options(GenerateOptions, RECIPE / "generate.yaml")
+    training = load_options(TrainOptions, RECIPE / "train.yaml")
+
+    structures = read(making.structures, index=":")
+    settings = making.kohn_sham.settings()
+    dataset = DataSet.create(
+        arguments.work, making.basis.build(["H", "O"], making.kohn_sham), settings.to_dict()
+    )
+    names = {dataset.id_of(atoms): atoms for atoms in structures}
+    split = training.split
+    held_out = split_ids(list(names), split.validation, split.test, split.seed)["test"]
+    with tqdm(total=len(held_out), unit="structure") as bar:
+        generate(
+            [names[name] for name in held_out],
+            dataset,
+            settings,
+            workers=making.workers,
+            on_progress=lambda progress: bar.update(progress.done + progress.failed - bar.n),
+        )
+    model = load_model(RECIPE / "model.pt", "cpu")
+    references = [dataset.load(name) for name in held_out]
+    with tqdm(total=len(references), unit="structure") as bar:
+        result = evaluate(model, references, level=arguments.level, on_progress=bar.update)
+    print(f"{len(references)} clusters that the model has not seen")
+    print(f"{'':44} {'mean':>9} {'worst':>9}")
+    for name, meaning in result["meaning"].items():
+        print(f"{meaning:44} {result['mean'][name]:9.4f} {result['worst'][name]:9.4f}")
+
+
+if __name__ == "__main__":
+    main()
