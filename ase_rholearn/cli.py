@@ -167,19 +167,9 @@ def _load(model: str, device: str | None) -> DensityModel:
 
 def _frames(path: Path) -> Iterator[tuple[str, Atoms]]:
     """Name and structure of every frame of a file."""
-    from ase.io import read
-    from ase.io.formats import UnknownFileTypeError
+    from .structures import read_structures
 
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}")
-    try:
-        frames = read(path, index=":")
-    except UnknownFileTypeError as error:
-        raise ValueError(f"{path} has a format that ASE does not know") from error
-    except Exception as error:  # readers raise whatever they stumble over
-        raise ValueError(f"ASE cannot read {path}: {error}") from error
-    if not frames:
-        raise ValueError(f"{path} holds no structure")
+    frames = read_structures(path)
     for index, atoms in enumerate(frames):
         yield (path.stem if len(frames) == 1 else f"{path.stem}_{index:05d}"), atoms
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.io import write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ase_rholearn.structures import MINIMUM_DISTANCE, check_atoms, total_charge
+from ase_rholearn.structures import MINIMUM_DISTANCE, check_atoms, read_structures, total_charge
 
 
 @pytest.mark.parametrize(
@@ -196,3 +197,27 @@ def test_only_integer_sums_are_charges(initial: list[float]) -> None:
     elif abs(total - round(total)) > 1.1e-3:
         with pytest.raises(ValueError, match="give an integer charge"):
             total_charge(charged(initial))
+
+
+def test_read_structures_gives_all_frames(tmp_path):
+    write(tmp_path / "two.xyz", [molecule("H2O"), molecule("CO")])
+    assert [len(atoms) for atoms in read_structures(tmp_path / "two.xyz")] == [3, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("bad.xyz", "3\n\nO 0 0\n", "molecules: ASE cannot read .*bad.xyz: "),
+        ("bad.unknown", "nothing", "bad.unknown has a format that ASE does not know"),
+        ("truncated.traj", "- of Ulm", "molecules: "),
+    ],
+)
+def test_read_structures_of_damaged_files(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_structures(tmp_path / name, argument="molecules")
+
+
+def test_read_structures_without_a_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"molecules: there is no file .*none.xyz"):
+        read_structures(tmp_path / "none.xyz", argument="molecules")

@@ -8,17 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ase import Atoms
-from ase.io import read
-from ase.io.formats import UnknownFileTypeError
 
 from ..basis import Basis
 from ..references import Reference
 from ..references.pyscf import KohnSham, reference
-from ..structures import check_atoms
+from ..structures import check_atoms, read_structures
 from .dataset import DataSet
 from .options import GenerateOptions
 
@@ -137,26 +134,11 @@ def _run(atoms: Atoms, basis: Basis, settings: KohnSham, keep_orbitals: bool) ->
     return reference(atoms, basis, settings, keep_orbitals=keep_orbitals)
 
 
-def _read(path: Path) -> list[Atoms]:
-    """All frames of the file of structures."""
-    try:
-        frames = read(path, index=":")
-    except UnknownFileTypeError as error:
-        raise ValueError(f"structures: {path} has a format that ASE does not know") from error
-    except (OSError, ValueError, IndexError, KeyError, EOFError, AssertionError) as error:
-        raise ValueError(f"structures: ASE cannot read {path}: {error}") from error
-    if not frames:
-        raise ValueError(f"structures: {path} holds no structure")
-    return frames
-
-
 def generate_from_options(
     options: GenerateOptions, *, on_progress: Callable[[Progress], None] | None = None
 ) -> Progress:
     """:func:`generate` for the options of a file: reads the structures, makes the data set."""
-    if not options.structures.exists():
-        raise FileNotFoundError(f"structures: there is no file {options.structures}")
-    structures = _read(options.structures)
+    structures = read_structures(options.structures)
     for index, atoms in enumerate(structures):
         check_atoms(atoms, argument=f"frame {index} of {options.structures}")
     species = sorted({symbol for atoms in structures for symbol in atoms.symbols})
