@@ -1,4 +1,4 @@
-"""Make ``water-box.xyz``: 64 molecules of liquid water at 300 K in a periodic box.
+"""Make ``water-box.xyz``: 64 molecules of water at 300 K in a periodic box.
 
 Molecular dynamics with the TIP3P force field of ASE, from molecules on a lattice; rigid
 molecules, 0.997 g/cm^3. Run
@@ -34,10 +34,10 @@ def main() -> None:
     atoms = lattice_of_molecules(rng)
     first = np.arange(0, len(atoms), 3)
     bonds = [(o + a, o + b) for o in first for a, b in ((0, 1), (0, 2), (1, 2))]
-    atoms.constraints = FixBondLengths(bonds)
+    atoms.constraints = FixBondLengths(bonds, tolerance=1e-5)
     atoms.calc = TIP3P(rc=EDGE / 2 - 0.5)
-    # 2 ps are enough to forget the lattice
-    for femtoseconds, friction, steps in ((1.0, 0.1, 400), (2.0, 0.02, 800)):
+    # long enough for hydrogen bonds to form; not a sample of the liquid
+    for femtoseconds, friction, steps in ((1.0, 0.1, 150), (2.0, 0.02, 250)):
         dynamics = Langevin(
             atoms,
             femtoseconds * units.fs,
