@@ -77,8 +77,9 @@ def picture(rho: Density, fitted: Density, liquid: Density) -> None:
     (rho - fitted).plot(
         through=near, margin=4.0, limit=0.003, ax=axes[2], title="minus PySCF: error, scale 1/100"
     )
+    layer = np.flatnonzero(liquid.atoms.numbers == 8)[::4].tolist()
     liquid.plot(
-        normal=[0, 0, 1], margin=0.5, ax=axes[3], title="predicted density of a periodic box"
+        through=layer, normal=[0, 0, 1], ax=axes[3], title="predicted density of a periodic box"
     )
     figure.savefig(OUTPUT / "demo.png", dpi=110)
 

@@ -1,7 +1,8 @@
 """Make ``water-hexamer.npz``: a ring of six hydrogen-bonded molecules, and its PySCF density.
 
 Oxygen atoms 2.75 Angstrom apart in a puckered ring, one hydrogen of each molecule towards the
-next oxygen, the other one up or down, so that the ring has a dipole moment. Needs ``ase-rholearn[train]``; a minute. Run
+next oxygen, the other one up or down, so that the ring has a dipole moment. A minute; needs
+``ase-rholearn[train]``. Run
 
     python examples/make_water_hexamer.py
 """
