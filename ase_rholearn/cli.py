@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from .model import DensityModel
+    from .training.generation import Progress
 
 app = typer.Typer(
     name="ase-rholearn",
@@ -27,6 +30,9 @@ app = typer.Typer(
 
 #: Exit status after Ctrl-C, as shells have it.
 _INTERRUPTED = 130
+
+#: Seconds between lines about the progress of a job in a log file.
+_LOG_INTERVAL = 60.0
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Shipped name or path of a model file.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, ... (default: the best here).")]
@@ -91,21 +97,13 @@ def info(
 @app.command()
 def generate(options: OptionsFile) -> None:
     """Make reference densities for a file of molecules."""
-    from .training.generate import generate_from_options
+    from .training.generation.job import generate_from_options
     from .training.options import GenerateOptions, load_options
 
-    with tqdm(unit="structure", disable=None) as bar:
-
-        def show(progress: Any) -> None:
-            bar.total = progress.total
-            bar.n = progress.done + progress.failed
-            bar.refresh()
-
-        end = generate_from_options(load_options(GenerateOptions, options), on_progress=show)
-    typer.echo(f"{end.done} of {end.total} structures have a reference")
-    if end.failed:
-        typer.echo(f"{end.failed} failed: see failures.jsonl in the data set")
-        raise typer.Exit(1)
+    loaded = load_options(GenerateOptions, options)
+    with _following() as show:
+        end = generate_from_options(loaded, on_progress=show)
+    _report_end(end)
 
 
 @app.command()
@@ -172,6 +170,40 @@ def _frames(path: Path) -> Iterator[tuple[str, Atoms]]:
     frames = read_structures(path)
     for index, atoms in enumerate(frames):
         yield (path.stem if len(frames) == 1 else f"{path.stem}_{index:05d}"), atoms
+
+
+@contextmanager
+def _following() -> Iterator[Callable[[Progress], None]]:
+    """Show the progress of a long job: a bar on a terminal, a line now and then in a log."""
+    started = last = time.monotonic()
+    before: int | None = None
+    with tqdm(unit="structure", disable=None, smoothing=0.05) as bar:
+
+        def show(progress: Progress) -> None:
+            nonlocal last, before
+            count = progress.done + progress.failed
+            if before is None:
+                # what earlier runs did says nothing about the rate
+                before = bar.initial = bar.n = count
+            bar.total = progress.total
+            bar.update(count - bar.n)
+            now = time.monotonic()
+            if bar.disable and now - last > _LOG_INTERVAL:
+                last = now
+                typer.echo(
+                    tqdm.format_meter(
+                        count, progress.total, now - started, initial=before, unit="structure"
+                    )
+                )
+
+        yield show
+
+
+def _report_end(end: Progress) -> None:
+    typer.echo(f"{end.done} of {end.total} structures have a reference")
+    if end.failed:
+        typer.echo(f"{end.failed} failed: see failures.jsonl in the data set")
+        raise typer.Exit(1)
 
 
 def _progress(frames: list[tuple[str, Atoms]]) -> Any:

@@ -14,7 +14,7 @@ from ase.io import read
 from tqdm import tqdm
 
 from ase_rholearn import load_model
-from ase_rholearn.training.dataset import DataSet, split_ids
+from ase_rholearn.training.data import DataSet, split_ids
 from ase_rholearn.training.evaluate import evaluate
 from ase_rholearn.training.generate import generate
 from ase_rholearn.training.options import GenerateOptions, TrainOptions, load_options

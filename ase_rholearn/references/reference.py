@@ -25,6 +25,9 @@ _SCHEMA_VERSION = 1
 _HEADER = {"info", "settings", "converged", "energy", "fit"}
 _REQUIRED = {"numbers", "positions", "cell", "pbc", "coefficients"}
 
+#: Arrays of a reference that may be missing.
+OPTIONAL_ARRAYS = ("forces", "dipole", "projections", "occupied_orbitals")
+
 #: What reading a damaged or foreign file may raise.
 _DAMAGE = (
     OSError,
@@ -66,11 +69,17 @@ class Reference:
     dipole
         (3,) e Angstrom of the reference density; about the centre of nuclear charge for
         ions.
+    projections
+        Integrals of every auxiliary function with the reference density, in the metric of
+        the fit and the order of the coefficients; None where the source does not give them.
     occupied_orbitals
         (nao, nocc) in the order of the reference code, scaled so that the density matrix
         is C C^T; None if they were not kept.
     fit
         Figures of the fit, such as the error in the number of electrons.
+    provenance
+        Where exactly it comes from, such as the name of a file: plain data that is not part
+        of the identity.
     """
 
     atoms: Atoms
@@ -80,8 +89,10 @@ class Reference:
     energy: float | None = None
     forces: np.ndarray | None = None
     dipole: np.ndarray | None = None
+    projections: np.ndarray | None = None
     occupied_orbitals: np.ndarray | None = None
     fit: Mapping[str, float] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -97,20 +108,17 @@ class Reference:
             "pbc": self.atoms.pbc,
             "coefficients": self.coefficients,
         }
-        for name in ("forces", "dipole", "occupied_orbitals"):
+        for name in OPTIONAL_ARRAYS:
             if getattr(self, name) is not None:
                 arrays[name] = getattr(self, name)
-        info = {k: v for k, v in self.atoms.info.items() if _is_plain(v)}
-        if charge := total_charge(self.atoms):
-            # it may come from initial charges, or be a number that JSON does not know
-            info["charge"] = charge
         header = {
             "schema": _SCHEMA_VERSION,
-            "info": info,
+            "info": plain_info(self.atoms),
             "settings": self.settings,
             "converged": self.converged,
             "energy": self.energy,
             "fit": self.fit,
+            "provenance": self.provenance,
         }
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
         with atomic_write(path) as stream:
@@ -147,6 +155,7 @@ class Reference:
             converged=header["converged"],
             energy=header["energy"],
             fit=header["fit"],
+            provenance=header.get("provenance", {}),
             **arrays,
         )
 
@@ -191,6 +200,19 @@ def _read_archive(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def _rounded(values: np.ndarray) -> list[list[float]]:
     return (np.round(values, 8) + 0.0).tolist()
+
+
+def plain_info(atoms: Atoms) -> dict[str, Any]:
+    """What of ``atoms.info`` can be written as JSON, with the total charge."""
+    info = {}
+    for key, value in atoms.info.items():
+        plain = value.item() if isinstance(value, np.generic) else value
+        if _is_plain(plain):
+            info[key] = plain
+    if charge := total_charge(atoms):
+        # it may come from initial charges
+        info["charge"] = charge
+    return info
 
 
 def _is_plain(value: Any) -> bool:

@@ -3,6 +3,6 @@
 Needs ``pip install 'ase-rholearn[train]'``.
 """
 
-from .dataset import DataSet, split_ids
+from .data import DataSet, split_ids
 
 __all__ = ["DataSet", "split_ids"]

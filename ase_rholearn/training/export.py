@@ -11,7 +11,7 @@ from typing import Any
 
 from ..files import atomic_write
 from ..model import ModelCard, export_model, load_model
-from .dataset import DataSet
+from .data import DataSet
 from .evaluate import FIGURES, evaluate
 from .options import TrainOptions
 from .train import load_network

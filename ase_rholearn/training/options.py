@@ -15,6 +15,7 @@ from ..basis import Basis, even_tempered, from_pyscf
 from ..model import NeighborDensity, NetworkOptions
 from ..references.pyscf import KohnSham
 from .closed_form import ClosedForm
+from .generation import Workers
 
 
 class _Section(BaseModel):
@@ -70,6 +71,37 @@ class BasisOptions(_Section):
         )
 
 
+class WorkerOptions(_Section):
+    """Where structures are computed; see ase_rholearn.training.generation.Workers."""
+
+    kind: Literal["processes", "executorlib", "dask", "parsl"] = Field(
+        "processes", description="processes of this machine, or an engine that knows a cluster"
+    )
+    count: int = Field(1, ge=1, description="structures that are computed at once")
+    threads: int = Field(1, ge=1, description="threads for each")
+    scheduler: str | None = Field(
+        None, description="dask: address or file of a running scheduler; left out: this machine"
+    )
+    backend: Literal["single-node", "slurm-job", "slurm-cluster", "flux-job", "flux-cluster"] = (
+        Field("single-node", description="executorlib: where its processes run")
+    )
+    resources: dict[str, Any] = Field(
+        default_factory=dict, description="executorlib: its resource_dict"
+    )
+    config: Path | None = Field(
+        None, description="parsl: Python file that defines `config`; left out: this machine"
+    )
+
+    def workers(self) -> Workers:
+        """The same for :func:`~ase_rholearn.training.generation.generate`."""
+        return Workers(**self.model_dump())
+
+    @model_validator(mode="after")
+    def _check(self) -> WorkerOptions:
+        self.workers()  # raises for options of another engine
+        return self
+
+
 class GenerateOptions(_Section):
     """Options of ``ase-rholearn generate``."""
 
@@ -78,7 +110,9 @@ class GenerateOptions(_Section):
     kohn_sham: KohnShamOptions = Field(default_factory=KohnShamOptions)
     basis: BasisOptions = Field(default_factory=BasisOptions)
     keep_orbitals: bool = Field(True, description="keep occupied orbitals, for fits of other bases")
-    workers: int = Field(1, ge=1, description="processes; each uses one core")
+    workers: WorkerOptions = Field(default_factory=WorkerOptions)
+    timeout: float | None = Field(None, gt=0, description="seconds that a structure may take")
+    retry: bool = Field(True, description="try structures again that failed in an earlier run")
 
 
 class SplitOptions(_Section):
@@ -198,11 +232,17 @@ def load_options(kind: type[Options], path: str | os.PathLike[str]) -> Options:
         options = kind.model_validate(data)
     except ValidationError as error:
         raise ValueError(f"{path}: {_explain(error, kind)}") from error
-    moved = {
-        name: path.parent / value
-        for name, value in options
-        if isinstance(value, Path) and not value.is_absolute()
-    }
+    return _with_paths_from(options, path.parent)
+
+
+def _with_paths_from(options: Options, folder: Path) -> Options:
+    """The same options, their relative paths starting from a folder."""
+    moved: dict[str, Any] = {}
+    for name, value in options:
+        if isinstance(value, Path):
+            moved[name] = folder / value  # an absolute one stays
+        elif isinstance(value, BaseModel):
+            moved[name] = _with_paths_from(value, folder)
     return options.model_copy(update=moved)
 
 

@@ -33,7 +33,7 @@ from ..basis import Basis
 from ..files import atomic_write, temporary_sibling
 from ..model import DensityNetwork, build_network
 from .closed_form import initialize, solve_readout
-from .dataset import DataSet, split_ids
+from .data import DataSet, split_ids
 from .module import (
     DensityTraining,
     SeededSampler,

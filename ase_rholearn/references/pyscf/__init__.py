@@ -1,6 +1,7 @@
 """Reference densities from PySCF: runs, wavefunctions that exist already, and their fit."""
 
 from .atoms import atomic_densities
+from .code import PySCF
 from .fit import fit_density
 from .integrals import metric_matrix
 from .orbital_density import orbital_density
@@ -16,6 +17,7 @@ from .settings import KohnSham
 
 __all__ = [
     "KohnSham",
+    "PySCF",
     "atomic_densities",
     "density_from_mean_field",
     "fit_density",
