@@ -78,7 +78,9 @@ def test_other_molecules_equal_pyscf(
     np.testing.assert_allclose(density.evaluate(points), expected, rtol=1e-12, atol=1e-9)
 
 
-def test_contracted_basis_equals_pyscf(water: Atoms) -> None:
+@pytest.fixture
+def contracted(water: Atoms) -> tuple[Density, Callable[[str, np.ndarray], np.ndarray]]:
+    """A density in a contracted basis, and PySCF's value or derivatives of it at points."""
     from pyscf import gto
 
     basis = from_pyscf("def2-universal-jkfit", ["H", "O"])
@@ -89,12 +91,26 @@ def test_contracted_basis_equals_pyscf(water: Atoms) -> None:
         unit="B",
         verbose=0,
     )
-    points = points_around(water, 60)
-    functions = mole.eval_gto("GTOval_sph", points / units.Bohr)
     coefficients = np.random.default_rng(0).normal(0, 0.3, basis.size(water.numbers))
-    expected = functions[:, pyscf_permutation(basis, water.numbers)] @ coefficients
-    ours = Density(water, basis, coefficients, normalize=False).evaluate(points)
-    np.testing.assert_allclose(ours * units.Bohr**3, expected, rtol=1e-12, atol=1e-10)
+    order = pyscf_permutation(basis, water.numbers)
+
+    def expected(integral: str, points: np.ndarray) -> np.ndarray:
+        return mole.eval_gto(integral, points / units.Bohr)[..., order] @ coefficients
+
+    return Density(water, basis, coefficients, normalize=False), expected
+
+
+def test_contracted_basis_equals_pyscf(
+    water: Atoms, contracted: tuple[Density, Callable[[str, np.ndarray], np.ndarray]]
+) -> None:
+    density, expected = contracted
+    points = points_around(water, 60)
+    np.testing.assert_allclose(
+        density.evaluate(points) * units.Bohr**3,
+        expected("GTOval_sph", points),
+        rtol=1e-12,
+        atol=1e-10,
+    )
 
 
 def test_tolerance_bounds_the_error(water_density: Density) -> None:
@@ -154,22 +170,12 @@ def test_laplacian_equals_divergence_of_the_gradient(water_density: Density) -> 
     assert error.max() < 1e-6
 
 
-def test_derivatives_equal_pyscf(water: Atoms) -> None:
-    from pyscf import gto
-
-    basis = from_pyscf("def2-universal-jkfit", ["H", "O"])
-    positions = (water.positions / units.Bohr).tolist()
-    mole = gto.M(
-        atom=list(zip(water.get_chemical_symbols(), positions, strict=True)),
-        basis="def2-universal-jkfit",
-        unit="B",
-        verbose=0,
-    )
+def test_derivatives_equal_pyscf(
+    water: Atoms, contracted: tuple[Density, Callable[[str, np.ndarray], np.ndarray]]
+) -> None:
+    density, pyscf_values = contracted
     points = points_around(water, 60)
-    table = mole.eval_gto("GTOval_sph_deriv2", points / units.Bohr)
-    coefficients = np.random.default_rng(0).normal(0, 0.3, basis.size(water.numbers))
-    expected = table[:, :, pyscf_permutation(basis, water.numbers)] @ coefficients
-    density = Density(water, basis, coefficients, normalize=False)
+    expected = pyscf_values("GTOval_sph_deriv2", points)
     np.testing.assert_allclose(
         density.gradient(points) * units.Bohr**4, expected[1:4].T, rtol=1e-10, atol=1e-9
     )

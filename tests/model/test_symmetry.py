@@ -25,14 +25,19 @@ def random_matrix(seed: int, *, inverted: bool) -> np.ndarray:
     return -matrix if inverted else matrix
 
 
+def molecule_and_image(name: str, matrix: np.ndarray) -> tuple[Atoms, Atoms]:
+    atoms = molecule(name)
+    turned = atoms.copy()
+    turned.positions = atoms.positions @ matrix.T
+    return atoms, turned
+
+
 @settings(max_examples=20, deadline=None)
 @given(name=st.sampled_from(MOLECULES), seed=st.integers(0, 2**31), inverted=st.booleans())
 def test_rotated_coefficients_give_the_rotated_density(model, name, seed, inverted):
     """Random rotations and inversion: the same values at the rotated points, to 1e-10."""
-    atoms = molecule(name)
     matrix = random_matrix(seed, inverted=inverted)
-    turned = atoms.copy()
-    turned.positions = atoms.positions @ matrix.T
+    atoms, turned = molecule_and_image(name, matrix)
     points = np.random.default_rng(seed).normal(scale=2.0, size=(50, 3))
     first = Density(atoms, model.basis, predicted(model, atoms), normalize=False)
     second = Density(turned, model.basis, predicted(model, turned), normalize=False)
@@ -49,10 +54,8 @@ def test_coefficients_rotate_with_the_wigner_matrices(model, name, seed, inverte
 
     from ase_rholearn.basis import solid_harmonics
 
-    atoms = molecule(name)
     matrix = random_matrix(seed, inverted=inverted)
-    turned = atoms.copy()
-    turned.positions = atoms.positions @ matrix.T
+    atoms, turned = molecule_and_image(name, matrix)
     rng = np.random.default_rng(1)
     points = rng.normal(size=(60, 3))
     before = solid_harmonics(torch.from_numpy(points), 3).numpy()
