@@ -16,6 +16,8 @@ from ..model import NeighborDensity, NetworkOptions
 from ..references.pyscf import KohnSham
 from .closed_form import ClosedForm
 from .generation import Workers
+from .sampling import XTB, Conformers, Dynamics, Rattle, SamplingPlan
+from .sources import Statement
 
 
 class _Section(BaseModel):
@@ -102,10 +104,85 @@ class WorkerOptions(_Section):
         return self
 
 
+class ConformerOptions(_Section):
+    """Conformers of SMILES, by RDKit."""
+
+    count: int = Field(5, ge=1, description="most conformers, those of lowest energy")
+    rmsd: float = Field(0.3, ge=0, description="nearer ones are the same, Angstrom")
+    attempts: int = Field(20, ge=1, description="embeddings for each conformer wanted")
+    steps: int = Field(2000, ge=1, description="most steps of the force field")
+
+
+class RelaxOptions(_Section):
+    """Relaxation with xTB, by tblite."""
+
+    method: Literal["GFN2-xTB", "GFN1-xTB"] = "GFN2-xTB"
+    fmax: float = Field(0.05, gt=0, description="largest force at the end, eV/Angstrom")
+    steps: int = Field(500, ge=1, description="most steps")
+    keep_bonds: bool = Field(True, description="refuse results with other bonds")
+
+
+class DynamicsOptions(_Section):
+    """Langevin dynamics with xTB, by tblite."""
+
+    method: Literal["GFN2-xTB", "GFN1-xTB"] = "GFN2-xTB"
+    temperature: float = Field(300.0, gt=0, le=5000, description="Kelvin")
+    frames: int = Field(10, ge=1, description="structures to take")
+    spacing_fs: float = Field(100.0, gt=0, description="time between two of them, fs")
+    equilibration_fs: float = Field(500.0, ge=0, description="time before the first, fs")
+    timestep_fs: float = Field(0.5, gt=0, le=2, description="time step, fs")
+    friction: float = Field(0.02, gt=0, le=1, description="of the thermostat, 1/fs")
+    keep_bonds: bool = Field(True, description="stop where bonds change")
+
+
+class RattleOptions(_Section):
+    """Random displacements."""
+
+    copies: int = Field(1, ge=1, description="copies of each structure")
+    stdev: float = Field(0.05, ge=0, le=1, description="of each displacement, Angstrom")
+    closest: float = Field(
+        0.75, ge=0, le=1, description="fraction of covalent radii below which to draw again"
+    )
+    strain: float = Field(0.0, ge=0, le=0.2, description="of periodic cells")
+    original: bool = Field(False, description="keep the structure itself too")
+
+
+class SamplingOptions(_Section):
+    """Structures made from structures and SMILES, in this order; a step left out is skipped."""
+
+    conformers: ConformerOptions = Field(default_factory=ConformerOptions)
+    relax: RelaxOptions | None = None
+    dynamics: DynamicsOptions | None = None
+    rattle: RattleOptions | None = None
+    seed: int = Field(0, ge=0, description="of all that is drawn")
+
+    def plan(self) -> SamplingPlan:
+        """The same for :func:`~ase_rholearn.training.sampling.sample`."""
+        return SamplingPlan(
+            Conformers(**self.conformers.model_dump()),
+            XTB(**self.relax.model_dump()) if self.relax else None,
+            Dynamics(**self.dynamics.model_dump()) if self.dynamics else None,
+            Rattle(**self.rattle.model_dump()) if self.rattle else None,
+        )
+
+    @model_validator(mode="after")
+    def _check(self) -> SamplingOptions:
+        self.plan()  # raises where the steps make no sense
+        return self
+
+
 class GenerateOptions(_Section):
     """Options of ``ase-rholearn generate``."""
 
-    structures: Path = Field(description="file of molecules that ASE reads, any number of frames")
+    structures: Path | None = Field(
+        None, description="file of molecules that ASE reads, any number of frames"
+    )
+    smiles: Path | None = Field(
+        None, description="file of molecules to sample: a SMILES, and a name if you like, a line"
+    )
+    sampling: SamplingOptions | None = Field(
+        None, description="make more structures; left out: compute those of the file"
+    )
     dataset: Path = Field(description="folder of the data set")
     kohn_sham: KohnShamOptions = Field(default_factory=KohnShamOptions)
     basis: BasisOptions = Field(default_factory=BasisOptions)
@@ -114,6 +191,14 @@ class GenerateOptions(_Section):
     timeout: float | None = Field(None, gt=0, description="seconds that a structure may take")
     retry: bool = Field(True, description="try structures again that failed in an earlier run")
 
+    @model_validator(mode="after")
+    def _check(self) -> GenerateOptions:
+        if self.structures is None and self.smiles is None:
+            raise ValueError("structures is missing: give it, or smiles and sampling")
+        if self.smiles is not None and self.sampling is None:
+            raise ValueError("smiles is given without sampling: say how (`sampling: {}` at least)")
+        return self
+
 
 class SplitOptions(_Section):
     """How structures are divided."""
@@ -121,6 +206,20 @@ class SplitOptions(_Section):
     validation: float = Field(0.1, ge=0, lt=1, description="fraction")
     test: float = Field(0.1, ge=0, lt=1, description="fraction")
     seed: int = Field(0, description="of the random draw")
+    group: str | None = Field(
+        None, description="entry of atoms.info that stays together, such as smiles"
+    )
+    file: Path | None = Field(
+        None, description="ids of each part, of `ase-rholearn data split`, instead of a draw"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> SplitOptions:
+        fields = type(self).model_fields
+        changed = [name for name, value in self if name != "file" and value != fields[name].default]
+        if self.file is not None and changed:
+            raise ValueError(f"split.file is given: leave out split.{changed[0]}, the file decides")
+        return self
 
 
 class ModelOptions(_Section):
@@ -207,6 +306,38 @@ class TrainOptions(_Section):
         return self
 
 
+class FitOptions(_Section):
+    """Options of ``ase-rholearn fit``."""
+
+    sources: list[Path] = Field(
+        min_length=1,
+        description="files (PySCF checkpoints, Molden, orbitals in npz), patterns such as "
+        "runs/*.chk, and data sets with kept orbitals",
+    )
+    dataset: Path = Field(description="folder of the data set")
+    kohn_sham: KohnShamOptions | None = Field(
+        None,
+        description="level of theory of the calculations; given, generate with the same section "
+        "fills the same data set",
+    )
+    basis: BasisOptions = Field(default_factory=BasisOptions)
+    converged: bool = Field(False, description="all calculations had converged")
+    charge: int = Field(0, description="total charge of the molecules of Molden files")
+    keep_orbitals: bool = Field(True, description="keep occupied orbitals, for fits of other bases")
+    workers: WorkerOptions = Field(default_factory=WorkerOptions)
+    timeout: float | None = Field(None, gt=0, description="seconds that a fit may take")
+    retry: bool = Field(True, description="try calculations again that failed in an earlier run")
+
+    def level(self) -> KohnShamOptions:
+        """Level of theory that the atomic densities of the basis are made at."""
+        return self.kohn_sham or KohnShamOptions()
+
+    def statement(self) -> Statement:
+        """What is said about files that do not say it."""
+        level = None if self.kohn_sham is None else self.kohn_sham.settings()
+        return Statement(level, self.converged, self.charge, self.keep_orbitals)
+
+
 Options = TypeVar("Options", bound=BaseModel)
 
 
@@ -241,6 +372,8 @@ def _with_paths_from(options: Options, folder: Path) -> Options:
     for name, value in options:
         if isinstance(value, Path):
             moved[name] = folder / value  # an absolute one stays
+        elif isinstance(value, list):
+            moved[name] = [folder / v if isinstance(v, Path) else v for v in value]
         elif isinstance(value, BaseModel):
             moved[name] = _with_paths_from(value, folder)
     return options.model_copy(update=moved)

@@ -33,7 +33,7 @@ from ..basis import Basis
 from ..files import atomic_write, temporary_sibling
 from ..model import DensityNetwork, build_network
 from .closed_form import initialize, solve_readout
-from .data import DataSet, split_ids
+from .data import DataSet, groups_by, read_split, split_ids, write_split
 from .module import (
     DensityTraining,
     SeededSampler,
@@ -155,11 +155,10 @@ def _prepare_folder(options: TrainOptions, dataset: DataSet) -> dict[str, list[s
     """Write options and split, or check that they are those of the folder."""
     output = options.output
     output.mkdir(parents=True, exist_ok=True)
-    # paths may be written differently when a run goes on
-    relevant = options.model_dump(mode="json", exclude={"dataset", "output", "card"})
+    relevant = _relevant(options.model_dump(mode="json"))
     options_file, split_file = output / "options.yaml", output / "split.json"
     if options_file.exists():
-        previous = yaml.safe_load(options_file.read_text())
+        previous = _relevant(yaml.safe_load(options_file.read_text()))
         changed = [key for key in relevant if previous.get(key) != relevant[key]]
         if changed:
             raise ValueError(
@@ -170,12 +169,24 @@ def _prepare_folder(options: TrainOptions, dataset: DataSet) -> dict[str, list[s
         with atomic_write(options_file, "w") as stream:
             yaml.safe_dump(options.model_dump(mode="json"), stream, sort_keys=False)
     if not split_file.exists():
-        part = options.split
-        split = split_ids(dataset.ids, part.validation, part.test, part.seed)
-        with atomic_write(split_file, "w") as stream:
-            json.dump(split, stream, indent=1)
-    loaded: dict[str, list[str]] = json.loads(split_file.read_text())
-    return loaded
+        write_split(split_file, _split(options, dataset))
+    return read_split(split_file, dataset.ids)
+
+
+def _relevant(options: dict[str, Any]) -> dict[str, Any]:
+    """Options without the card, and without paths, which may be written differently later."""
+    kept = {k: v for k, v in options.items() if k not in ("dataset", "output", "card")}
+    kept["split"] = {k: v for k, v in kept.get("split", {}).items() if k != "file"}
+    return kept
+
+
+def _split(options: TrainOptions, dataset: DataSet) -> dict[str, list[str]]:
+    """Ids of each part, as the options say."""
+    part = options.split
+    if part.file is not None:
+        return read_split(part.file, dataset.ids)
+    groups = groups_by(dataset, part.group) if part.group else None
+    return split_ids(dataset.ids, part.validation, part.test, part.seed, groups=groups)
 
 
 def _state(network: DensityNetwork) -> dict[str, torch.Tensor]:

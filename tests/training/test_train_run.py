@@ -14,6 +14,7 @@ import yaml
 from ase_rholearn.model import build_network
 from ase_rholearn.training import DataSet
 from ase_rholearn.training import train as train_module
+from ase_rholearn.training.data import write_split
 from ase_rholearn.training.module import loss_of_free_atoms, mean_loss
 from ase_rholearn.training.train import load_network, prepare, train
 
@@ -194,3 +195,29 @@ def test_missing_data_set(plan: Any, tmp_path: Path) -> None:
 def test_network_of_an_unfinished_run(plan: Any, tmp_path: Path, dataset: DataSet) -> None:
     with pytest.raises(FileNotFoundError, match=r"network\.pt is missing: train first"):
         load_network(plan(tmp_path), dataset.basis)
+
+
+def test_split_of_a_file(plan: Any, tmp_path: Path, dataset: DataSet) -> None:
+    """Ids that the file does not name belong to no part."""
+    names = dataset.ids
+    parts = {"training": names[:3], "validation": names[3:5], "test": []}
+    write_split(tmp_path / "parts.json", parts)
+    options = plan(
+        tmp_path / "out",
+        split={"file": tmp_path / "parts.json", "validation": 0.1, "test": 0.1},
+        gradient={"epochs": 0},
+    )
+    train(options)
+    assert json.loads((tmp_path / "out" / "split.json").read_text()) == parts
+    train(options)  # goes on, though the saved options name all defaults
+
+
+def test_split_by_groups(plan: Any, tmp_path: Path, dataset: DataSet) -> None:
+    split = {"group": "molecule", "validation": 0.25, "test": 0.25}
+    with pytest.raises(ValueError, match=r"group is 'molecule': 8 of 8 structures have no such"):
+        train(plan(tmp_path, split=split))
+
+
+def test_split_file_and_draw(plan: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"split\.file is given: leave out split\.seed"):
+        plan(tmp_path, split={"file": "x.json", "validation": 0.1, "test": 0.1, "seed": 3})

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from ase.io import write
 
 from ase_rholearn import cli
 from ase_rholearn.model import load_model
-from ase_rholearn.training import generate as generate_module
+from ase_rholearn.training import DataSet
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -93,10 +92,8 @@ def test_train_from_the_start(command: Command, options_file: Path, tmp_path: Pa
     assert "closed-form start: validation error" in out
 
 
-def test_generate(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generate(command: Command, tmp_path: Path) -> None:
     """One molecule, and one that fails: status 1, and where to look."""
-    # a process would take seconds to start
-    monkeypatch.setattr(generate_module, "_executor", ThreadPoolExecutor)
     write(tmp_path / "molecules.xyz", [molecule("H2"), molecule("OH")])
     options = tmp_path / "g.yaml"
     options.write_text(yaml.safe_dump(GENERATE))
@@ -106,7 +103,7 @@ def test_generate(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "1 of 2 structures have a reference",
         "1 failed: see failures.jsonl in the data set",
     ]
-    assert len(list((tmp_path / "data" / "references").glob("*.npz"))) == 1
+    assert len(DataSet.open(tmp_path / "data")) == 1
 
 
 @pytest.mark.parametrize("name", ["generate", "train", "evaluate", "export"])
@@ -191,7 +188,7 @@ def test_ctrl_c_in_generation(tmp_path: Path) -> None:
         atoms.positions *= 1 + 0.01 * k
     write(tmp_path / "molecules.xyz", structures)
     slow = {**GENERATE, "kohn_sham": {"orbital_basis": "def2-tzvp", "density_fit": False}}
-    (tmp_path / "g.yaml").write_text(yaml.safe_dump({**slow, "workers": 2}))
+    (tmp_path / "g.yaml").write_text(yaml.safe_dump({**slow, "workers": {"count": 2}}))
     process = start(["generate", "g.yaml"], tmp_path)
     references = tmp_path / "data" / "references"
     wait_for(lambda: bool(list(references.glob("*.npz"))), process)

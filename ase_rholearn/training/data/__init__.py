@@ -1,6 +1,22 @@
 """Data sets of references on disk."""
 
+from .checking import check
 from .dataset import DataSet
-from .split import split_ids
+from .exchange import export
+from .merging import merge
+from .split import groups_by, read_ids, read_split, split_ids, write_split
+from .summary import info, info_lines
 
-__all__ = ["DataSet", "split_ids"]
+__all__ = [
+    "DataSet",
+    "check",
+    "export",
+    "groups_by",
+    "info",
+    "info_lines",
+    "merge",
+    "read_ids",
+    "read_split",
+    "split_ids",
+    "write_split",
+]

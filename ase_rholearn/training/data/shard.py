@@ -2,7 +2,8 @@
 
 An uncompressed ``.npz``, so that NumPy alone can read it. Each quantity is one array over
 all structures; ``<name>_start`` says where each structure begins in an array whose rows are
-atoms, coefficients or orbitals. The file's name is a hash of its content.
+atoms, coefficients or orbitals. The file's name is a hash of its content. Described for
+others in docs/data-sets.md.
 
     header                 JSON: schema and the settings that all references share
     id, crc                name and CRC-32 of each structure: (n,)
@@ -24,7 +25,10 @@ import io
 import json
 import math
 import mmap
+import os
+import re
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,18 +67,52 @@ _RAGGED: dict[str, tuple[str, tuple[int, ...]]] = {
     "notes": ("|u1", ()),
 }
 
+#: Labels of the structures: type of each.
+_LABELS = {"id": "|S16", "crc": "<u4"}
+
+#: What the table of contents of a damaged or foreign file may raise.
+_DAMAGE = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+
+#: Python 3.13 can map a file without keeping it open, so that no limit on open files counts.
+_MAP_OPTIONS: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
+
+#: Head of an array as NumPy writes it. Its own reader evaluates the text, which for damaged
+#: files may mean anything.
+_NPY = re.compile(
+    rb"\x93NUMPY\x01\x00(?P<length>..)"
+    rb"\{'descr': '(?P<dtype>(?:[<|][bfiu]|\|S)[0-9]{1,2})', 'fortran_order': False, "
+    rb"'shape': \((?P<shape>[0-9, ]*)\), \} *\n",
+    re.DOTALL,
+)
+
 Record = dict[str, np.ndarray]
+
+
+def notes_of(reference: Reference) -> dict[str, Any]:
+    """What of a reference is text and not numbers."""
+    return {
+        "info": plain_info(reference.atoms),
+        "converged": reference.converged,
+        "fit": dict(reference.fit),
+        "provenance": dict(reference.provenance),
+    }
 
 
 def to_record(reference: Reference) -> Record:
     """The arrays of one reference as a shard holds them."""
     atoms, orbitals = reference.atoms, reference.occupied_orbitals
-    notes = {
-        "info": plain_info(atoms),
-        "converged": reference.converged,
-        "fit": dict(reference.fit),
-        "provenance": dict(reference.provenance),
-    }
+    notes = notes_of(reference)
     values: dict[str, Any] = {
         "cell": atoms.cell.array,
         "pbc": atoms.pbc,
@@ -97,7 +135,7 @@ def to_record(reference: Reference) -> Record:
 
 
 def from_record(record: Record, settings: Mapping[str, Any]) -> Reference:
-    """The inverse of :func:`to_record`; float32 arrays come back as float64."""
+    """The inverse of :func:`to_record`; float32 arrays but the orbitals come back as float64."""
     notes = json.loads(record["notes"].tobytes())
 
     def given(name: str) -> np.ndarray | None:
@@ -126,6 +164,13 @@ def from_record(record: Record, settings: Mapping[str, Any]) -> Reference:
     )
 
 
+def without_orbitals(record: Record) -> Record:
+    """The same without the occupied orbitals, which are most of a record that has them."""
+    dtype, _ = _RAGGED["occupied_orbitals"]
+    empty = {"nocc": np.zeros((), _FIXED["nocc"][0]), "occupied_orbitals": np.empty(0, dtype)}
+    return {**record, **empty}
+
+
 def size_of(record: Record) -> int:
     """Bytes of a record."""
     return sum(array.nbytes for array in record.values())
@@ -144,6 +189,8 @@ def write_shard(
 ) -> Path:
     """Write ids and records as one shard; it appears complete or not at all.
 
+    It is safe on the disk when this returns: what it was made from may be removed.
+
     Returns
     -------
     pathlib.Path
@@ -152,8 +199,8 @@ def write_shard(
     header = json.dumps({"schema": SCHEMA_VERSION, "settings": settings}, sort_keys=True)
     arrays: dict[str, np.ndarray] = {
         "header": np.frombuffer(header.encode(), np.uint8),
-        "id": np.array([name for name, _ in records], dtype="S16"),
-        "crc": np.array([checksum(record) for _, record in records], dtype="<u4"),
+        "id": np.array([name for name, _ in records], dtype=_LABELS["id"]),
+        "crc": np.array([checksum(record) for _, record in records], dtype=_LABELS["crc"]),
     }
     for name in _FIXED:
         arrays[name] = np.stack([record[name] for _, record in records])
@@ -165,9 +212,11 @@ def write_shard(
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     content = buffer.getbuffer()
     path = folder / f"{_digest(content)}.npz"
-    if not path.exists():
+    # one that is there may be damaged
+    if not path.exists() or _digest(memoryview(path.read_bytes())) != path.stem:
         with atomic_write(path) as stream:
             stream.write(content)
+        _flush_folder(folder)
     return path
 
 
@@ -185,31 +234,41 @@ class Shard:
     ------
     ValueError
         The file is not a shard, or it is truncated.
+    OSError
+        It cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with path.open("rb") as stream:
-                self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-                self._arrays = dict(_members(stream, self._map))
-            header = json.loads(self._arrays["header"].tobytes())
-            schema = header["schema"]
-            if schema == SCHEMA_VERSION:
-                self.settings: dict[str, Any] = header["settings"]
-                self.ids = [name.decode("ascii") for name in self._arrays["id"].tolist()]
-                self._starts = {name: self._arrays[f"{name}_start"] for name in _RAGGED}
-                self._check_sizes()
-                return
-        except (OSError, KeyError, TypeError, ValueError, struct.error, zipfile.BadZipFile) as e:
+            self._open()
+        except OSError as e:
+            # nothing is said about the file: too many open ones, no permission, ...
+            raise OSError(e.errno, f"cannot read the shard {path}: {e.strerror}") from e
+        except _DAMAGE as e:
+            reason = " ".join(str(e).split())
             raise ValueError(
-                f"{path} is not a shard of a data set, or it is damaged ({e}): remove it, and "
-                "generate its structures again or copy the file anew"
+                f"{path} is not a shard of a data set, or it is damaged ({reason}): remove it, "
+                "and generate its structures again or copy the file anew"
             ) from e
-        raise ValueError(
-            f"{path} has schema {schema!r}, this version reads {SCHEMA_VERSION}: "
-            "update ase_rholearn"
-        )
+        if self.schema != SCHEMA_VERSION:
+            raise ValueError(
+                f"{path} has schema {self.schema!r}, this version reads {SCHEMA_VERSION}: "
+                "update ase_rholearn"
+            )
+
+    def _open(self) -> None:
+        with self.path.open("rb") as stream:
+            self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ, **_MAP_OPTIONS)
+            self._arrays = dict(_members(stream, self._map))
+        header = json.loads(self._arrays["header"].tobytes())
+        self.schema: Any = header["schema"]
+        if self.schema != SCHEMA_VERSION:
+            return
+        self.settings: dict[str, Any] = dict(header["settings"])
+        self.ids = [name.decode("ascii") for name in self._arrays["id"].tolist()]
+        self._starts = {name: self._arrays[f"{name}_start"] for name in _RAGGED}
+        self._check_arrays()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -230,32 +289,50 @@ class Shard:
         start = self._starts["notes"]
         return json.loads(self._arrays["notes"][start[row] : start[row + 1]].tobytes())
 
-    @property
-    def atoms_count(self) -> int:
-        """Atoms of all structures."""
-        return len(self._arrays["numbers"])
-
     def problems(self) -> Iterator[str]:
         """What is wrong with the content, found by its checksums: nothing if it is whole."""
         if _digest(memoryview(self._map)) == self.path.stem:
             return
         yield f"{self.path.name}: the content does not match the file's name, a hash of it"
-        for row, (name, crc) in enumerate(zip(self.ids, self._arrays["crc"], strict=True)):
-            if checksum(self.record(row)) != int(crc):
+        for row, name in enumerate(self.ids):
+            if not self.is_whole(row):
                 yield f"{self.path.name}: structure {name} is damaged"
+
+    def is_whole(self, row: int) -> bool:
+        """Whether the arrays of one structure have its checksum."""
+        return checksum(self.record(row)) == int(self._arrays["crc"][row])
 
     def release(self) -> None:
         """Give the pages that were read back to the system; they stay in its cache."""
         if hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
 
-    def _check_sizes(self) -> None:
-        for name in ("crc", *_FIXED):
-            if len(self._arrays[name]) != len(self.ids):
-                raise ValueError(f"{name} has another length than id")
+    def _check_arrays(self) -> None:
+        """Types and lengths: a mistake there would give the numbers another meaning."""
+        count = len(self.ids)
+        shapes: dict[str, tuple[str, tuple[int, ...]]]
+        shapes = {name: (dtype, (count,)) for name, dtype in _LABELS.items()}
+        shapes |= {name: (dtype, (count, *row)) for name, (dtype, row) in _FIXED.items()}
+        shapes |= {f"{name}_start": ("<i8", (count + 1,)) for name in _RAGGED}
         for name, start in self._starts.items():
-            if len(start) != len(self.ids) + 1 or start[-1] != len(self._arrays[name]):
-                raise ValueError(f"{name}_start does not fit {name}")
+            dtype, row = _RAGGED[name]
+            shapes[name] = (dtype, (int(start[-1]), *row))
+            if start[0] != 0 or (np.diff(start) < 0).any():
+                raise ValueError(f"{name}_start does not ascend from 0")
+        for name, (dtype, shape) in shapes.items():
+            array = self._arrays[name]
+            if array.dtype != np.dtype(dtype) or array.shape != shape:
+                raise ValueError(f"{name} is {array.dtype.str} {array.shape}, not {dtype} {shape}")
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make new names in a folder safe on the disk, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _digest(content: memoryview) -> str:
@@ -276,10 +353,10 @@ def _members(stream: Any, mapped: mmap.mmap) -> Iterator[tuple[str, np.ndarray]]
 
 def _array(mapped: mmap.mmap, start: int) -> np.ndarray:
     """The array of the .npy that begins at a position of the mapped file."""
-    # headers of plain arrays are far shorter
-    head = io.BytesIO(mapped[start : start + 1024])
-    if np.lib.format.read_magic(head) != (1, 0):
-        raise ValueError("an array has an unknown format")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(head)
-    count = math.prod(shape)
-    return np.frombuffer(mapped, dtype, count, start + head.tell()).reshape(shape)
+    found = _NPY.match(mapped, start)
+    if found is None:
+        raise ValueError(f"no known array at byte {start}")
+    dtype = np.dtype(found["dtype"].decode())
+    shape = tuple(int(n) for n in found["shape"].split(b",") if n.strip())
+    data = start + 10 + int.from_bytes(found["length"], "little")
+    return np.frombuffer(mapped, dtype, math.prod(shape), data).reshape(shape)

@@ -1,6 +1,7 @@
 """Making reference densities: structures through a reference code, on any executor."""
 
 from .executors import Workers
-from .generate import Progress, generate
+from .generate import generate
+from .progress import Progress
 
 __all__ = ["Progress", "Workers", "generate"]

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import closing
 
 from ase import Atoms
 
-from ...references import ReferenceCode
+from ...references import Reference, ReferenceCode
 from ..data import DataSet
 from .executors import Workers
-from .worker import Outcome, Task, run_task
-
-#: Tasks that an executor holds for each of its workers: enough that none waits, few enough
-#: that a hundred thousand structures do not fill its queue.
-_AHEAD = 4
+from .progress import Progress
+from .tasks import run_tasks
+from .worker import Task
 
 #: References in files of their own that are packed together while a job runs.
 _PACK_AFTER = 1000
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a generation is.
-
-    Attributes
-    ----------
-    done, failed, total
-        Structures with a reference (also from earlier runs), without one, and all.
-    """
-
-    done: int
-    failed: int
-    total: int
 
 
 def generate(
@@ -89,18 +70,15 @@ def generate(
         report(Progress(done, failed, len(unique)))
         if not missing:
             return Progress(done, failed, len(unique))
-        threads, count = 1, _AHEAD
-        if isinstance(workers, Workers):
-            threads, count = workers.threads, workers.count
-        tasks = (Task(code, atoms, timeout, threads) for atoms in missing)
-        with _opened(workers) as executor:
-            for task, outcome in _outcomes(executor, tasks, _AHEAD * count):
-                if outcome.reference is None:
-                    dataset.report_failure(task.atoms, outcome.reason)
-                    failed += 1
-                else:
-                    dataset.add(outcome.reference)
+        tasks = (Task(code.reference, (atoms,), timeout) for atoms in missing)
+        with closing(run_tasks(tasks, workers)) as outcomes:
+            for task, outcome in outcomes:
+                reason = outcome.reason or _stored(dataset, outcome.result)
+                if reason is None:
                     done += 1
+                else:
+                    dataset.report_failure(task.arguments[0], reason)
+                    failed += 1
                 report(Progress(done, failed, len(unique)))
                 if (done + failed) % _PACK_AFTER == 0:
                     dataset.pack()
@@ -108,39 +86,10 @@ def generate(
     return Progress(done, failed, len(unique))
 
 
-def _opened(workers: Workers | Executor) -> AbstractContextManager[Executor]:
-    return nullcontext(workers) if isinstance(workers, Executor) else workers.executor()
-
-
-def _outcomes(
-    executor: Executor, tasks: Iterator[Task], ahead: int
-) -> Iterator[tuple[Task, Outcome]]:
-    """Tasks as they are done, with what came of them; at most ``ahead`` are submitted."""
-    waiting: dict[Future[Outcome], Task] = {}
-    while True:
-        for task in islice(tasks, ahead - len(waiting)):
-            waiting[_submit(executor, task)] = task
-        if not waiting:
-            return
-        for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-            yield waiting.pop(future), _outcome(future)
-
-
-def _submit(executor: Executor, task: Task) -> Future[Outcome]:
+def _stored(dataset: DataSet, reference: Reference) -> str | None:
+    """Add a reference, or say why it cannot enter."""
     try:
-        return executor.submit(run_task, task)
-    except (BrokenExecutor, RuntimeError) as error:
-        raise RuntimeError(
-            f"the executor takes no more tasks ({type(error).__name__}: {error}): start the job "
-            "again, what is done is kept"
-        ) from error
-
-
-def _outcome(future: Future[Outcome]) -> Outcome:
-    """The outcome of a future that is done; tasks do not raise, but an engine may lose them."""
-    if future.cancelled():
-        return Outcome(None, "the executor cancelled the task")
-    error = future.exception()
-    if error is None:
-        return future.result()
-    return Outcome(None, f"the executor lost the task ({type(error).__name__}: {error})")
+        dataset.add(reference)
+    except ValueError as error:
+        return f"ValueError: {error}"
+    return None

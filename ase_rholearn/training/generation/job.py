@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ase import Atoms
+
+from ...files import atomic_write
 from ...references.pyscf import PySCF
 from ...structures import check_atoms, read_structures
 from ..data import DataSet
-from .generate import Progress, generate
+from .generate import generate
+from .progress import Progress
 
 if TYPE_CHECKING:
     from ..options import GenerateOptions
 
+OnProgress = Callable[[Progress], None]
+
 
 def generate_from_options(
-    options: GenerateOptions, *, on_progress: Callable[[Progress], None] | None = None
+    options: GenerateOptions,
+    *,
+    on_sampling: OnProgress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Progress:
-    """:func:`generate` for the options of a file: reads the structures, makes the data set."""
-    structures = read_structures(options.structures)
-    for index, atoms in enumerate(structures):
-        check_atoms(atoms, argument=f"frame {index} of {options.structures}")
+    """:func:`generate` for the options of a file.
+
+    Reads the structures, samples more of them if that is wanted, and makes the data set.
+
+    Parameters
+    ----------
+    options
+        The options.
+    on_sampling, on_progress
+        Called after every input that is sampled, and after every structure.
+    """
+    structures = _given(options)
+    if options.sampling is not None:
+        structures = _sampled(options, structures, on_sampling)
     species = sorted({symbol for atoms in structures for symbol in atoms.symbols})
     level = options.kohn_sham.settings()
     code = PySCF(options.basis.build(species, options.kohn_sham), level, options.keep_orbitals)
@@ -34,3 +54,41 @@ def generate_from_options(
         retry=options.retry,
         on_progress=on_progress,
     )
+
+
+def _given(options: GenerateOptions) -> list[Atoms]:
+    """The structures of the options' file, each of them sound."""
+    if options.structures is None:
+        return []
+    structures = read_structures(options.structures)
+    for index, atoms in enumerate(structures):
+        check_atoms(atoms, argument=f"frame {index} of {options.structures}")
+    return structures
+
+
+def _sampled(
+    options: GenerateOptions, structures: list[Atoms], on_progress: OnProgress | None
+) -> list[Atoms]:
+    """What sampling makes of structures and SMILES; failures are listed in the data set."""
+    from ..sampling import read_smiles
+    from .sampled import sampled_structures
+
+    assert options.sampling is not None
+    smiles = [] if options.smiles is None else read_smiles(options.smiles)
+    found, failures = sampled_structures(
+        [*structures, *smiles],
+        options.sampling.plan(),
+        options.sampling.seed,
+        options.dataset / "sampled",
+        options.workers.workers(),
+        timeout=options.timeout,
+        on_progress=on_progress,
+    )
+    with atomic_write(options.dataset / "sampling-failures.jsonl", "w") as stream:
+        for failure in failures:
+            stream.write(json.dumps({"name": failure.name, "reason": failure.reason}) + "\n")
+    if not found:
+        raise ValueError(
+            f"sampling gave no structure at all: see {options.dataset / 'sampling-failures.jsonl'}"
+        )
+    return found

@@ -20,10 +20,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ase import Atoms
-
-from ...references import Reference, ReferenceCode
-
 #: Variables by which numerical libraries are told the number of threads.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -144,43 +140,41 @@ class Child:
 
 @dataclass(frozen=True)
 class Task:
-    """One structure to compute.
+    """One call.
 
     Attributes
     ----------
-    code
-        The reference code.
-    atoms
-        The structure.
+    function
+        Importable by its name, or a method of something that can be pickled.
+    arguments
+        Can be pickled.
     timeout
         Seconds; None: any time.
     threads
         Threads of numerical libraries.
     """
 
-    code: ReferenceCode
-    atoms: Atoms
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
     timeout: float | None = None
     threads: int = 1
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task: a reference, or the reason why there is none."""
+    """What came of a task: a result, or the reason why there is none."""
 
-    reference: Reference | None
-    reason: str = ""
+    result: Any = None
+    reason: str | None = None
 
 
 def run_task(task: Task) -> Outcome:
     """Run a task in the child process of this thread; never raises for what the task does."""
     try:
-        result = _own_child(task.threads).call(
-            task.code.reference, task.atoms, timeout=task.timeout
-        )
+        child = _own_child(task.threads)
+        return Outcome(child.call(task.function, *task.arguments, timeout=task.timeout))
     except CallError as error:
-        return Outcome(None, str(error))
-    return Outcome(result)
+        return Outcome(reason=str(error))
 
 
 def close_children() -> None:
