@@ -28,6 +28,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+data = typer.Typer(
+    help="Look after data sets.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(data, name="data")
+
 #: Exit status after Ctrl-C, as shells have it.
 _INTERRUPTED = 130
 
@@ -37,6 +44,13 @@ _LOG_INTERVAL = 60.0
 Model = Annotated[str, typer.Option("--model", "-m", help="Shipped name or path of a model file.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, ... (default: the best here).")]
 OptionsFile = Annotated[Path, typer.Argument(metavar="OPTIONS", help="YAML file of options.")]
+DataFolder = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of a data set.")]
+Ids = Annotated[
+    Path | None, typer.Option(help="Only these: a file with one id a line, or a split.")
+]
+Part = Annotated[
+    str | None, typer.Option(help="Which part of the split: training, validation or test.")
+]
 
 
 def main() -> None:
@@ -101,8 +115,20 @@ def generate(options: OptionsFile) -> None:
     from .training.options import GenerateOptions, load_options
 
     loaded = load_options(GenerateOptions, options)
-    with _following() as show:
-        end = generate_from_options(loaded, on_progress=show)
+    with _following("sampling") as sampling, _following("references") as show:
+        end = generate_from_options(loaded, say=typer.echo, on_sampling=sampling, on_progress=show)
+    _report_end(end)
+
+
+@app.command()
+def fit(options: OptionsFile) -> None:
+    """Make reference densities from calculations that exist already."""
+    from .training.fit import fit_from_options
+    from .training.options import FitOptions, load_options
+
+    loaded = load_options(FitOptions, options)
+    with _following("reading") as reading, _following("fits") as show:
+        end = fit_from_options(loaded, on_reading=reading, on_progress=show)
     _report_end(end)
 
 
@@ -152,6 +178,123 @@ def export(
     typer.echo(f"wrote {output}")
 
 
+@data.command("info")
+def data_info(
+    folder: DataFolder,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what is in a data set."""
+    from .training.data import info, info_lines
+
+    with _counting() as count:
+        found = info(folder, on_progress=count)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for title, text in info_lines(found):
+        typer.echo(f"{title:18} {text}")
+
+
+@data.command("check")
+def data_check(
+    folder: DataFolder,
+    quick: Annotated[bool, typer.Option("--quick", help="Compare checksums alone.")] = False,
+) -> None:
+    """Look for everything that is wrong with a data set; status 1 if there is anything."""
+    from .training.data import check
+
+    problems = 0
+    with _counting() as count:
+        for problem in check(folder, quick=quick, on_progress=count):
+            problems += 1
+            with tqdm.external_write_mode():
+                typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{folder} is whole")
+
+
+@data.command("merge")
+def data_merge(
+    folders: Annotated[list[Path], typer.Argument(metavar="DATASETS", help="Data sets.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the result.")],
+    orbitals: Annotated[bool, typer.Option(help="Copy occupied orbitals too.")] = True,
+    ids: Ids = None,
+    part: Part = None,
+) -> None:
+    """Put data sets into one, each reference once; compacts a single one."""
+    from .training.data import merge, read_ids
+
+    selected = read_ids(ids, part) if ids else None
+    with _counting() as count:
+        result = merge(folders, output, orbitals=orbitals, ids=selected, on_progress=count)
+    typer.echo(f"{output} has {len(result)} references in {len(result.shards)} shards")
+
+
+@data.command("split")
+def data_split(
+    folder: DataFolder,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file.")] = Path("split.json"),
+    validation: Annotated[float, typer.Option(help="Fraction.")] = 0.1,
+    test: Annotated[float, typer.Option(help="Fraction.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
+    group: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Keep equal atoms.info[KEY] together.")
+    ] = None,
+) -> None:
+    """Divide a data set into parts for training, validation and test."""
+    from .training.data import DataSet, groups_by, split_ids, write_split
+
+    dataset = DataSet.open(folder)
+    groups = groups_by(dataset, group) if group else None
+    parts = split_ids(dataset.ids, validation, test, seed, groups=groups)
+    write_split(output, parts)
+    for name, ids in parts.items():
+        typer.echo(f"{name:18} {len(ids)}")
+
+
+@data.command("export")
+def data_export(
+    folder: DataFolder,
+    output: Annotated[Path, typer.Argument(help=".xyz, .extxyz, or .zip for metatrain.")],
+    target: Annotated[str, typer.Option(help="Name of the densities in metatrain.")] = "",
+    ids: Ids = None,
+    part: Part = None,
+) -> None:
+    """Write a data set as extended xyz, or with its densities as metatrain's DiskDataset."""
+    import yaml
+
+    from .training.data import DataSet, export, read_ids
+
+    selected = read_ids(ids, part) if ids else None
+    with _counting() as count:
+        number = export(folder, output, target=target, ids=selected, on_progress=count)
+    typer.echo(f"wrote {number} structures to {output}")
+    if output.suffix == ".zip":
+        from .training.data.diskdataset import target_options
+
+        options = {"targets": target_options(DataSet.open(folder), output, target)}
+        typer.echo("in the options of metatrain, under training_set:")
+        typer.echo(yaml.safe_dump(options, sort_keys=False, default_flow_style=None), nl=False)
+
+
+@data.command("import")
+def data_import(
+    path: Annotated[Path, typer.Argument(metavar="ZIP", help="A DiskDataset of metatrain.")],
+    folder: DataFolder,
+    basis: Annotated[
+        str, typer.Option(help="Of the densities: a data set, JSON file, model, or PySCF name.")
+    ],
+    target: Annotated[str, typer.Option(help="Name of the densities in the file.")] = "",
+) -> None:
+    """Bring the densities of a DiskDataset into a data set, which may be there already."""
+    from .training.data.diskdataset import import_zip
+
+    with _counting() as count:
+        number = import_zip(path, folder, basis, target=target, on_progress=count)
+    typer.echo(f"{number} new references in {folder}")
+
+
 def _fail(message: str, status: int = 1) -> None:
     typer.echo(f"ase-rholearn: {message}", err=True)
     raise SystemExit(status)
@@ -173,30 +316,41 @@ def _frames(path: Path) -> Iterator[tuple[str, Atoms]]:
 
 
 @contextmanager
-def _following() -> Iterator[Callable[[Progress], None]]:
+def _following(what: str) -> Iterator[Callable[[Progress], None]]:
     """Show the progress of a long job: a bar on a terminal, a line now and then in a log."""
-    started = last = time.monotonic()
-    before: int | None = None
-    with tqdm(unit="structure", disable=None, smoothing=0.05) as bar:
+    bar: Any = None
+    first, started, told = 0, 0.0, 0.0
 
-        def show(progress: Progress) -> None:
-            nonlocal last, before
-            count = progress.done + progress.failed
-            if before is None:
-                # what earlier runs did says nothing about the rate
-                before = bar.initial = bar.n = count
-            bar.total = progress.total
+    def show(progress: Progress) -> None:
+        nonlocal bar, first, started, told
+        count, now = progress.done + progress.failed, time.monotonic()
+        if bar is None:
+            # what earlier runs did says nothing about the rate
+            first, started, told = count, now, now
+            bar = tqdm(desc=what, total=progress.total, initial=first, disable=None, smoothing=0.05)
+        if not bar.disable:
             bar.update(count - bar.n)
-            now = time.monotonic()
-            if bar.disable and now - last > _LOG_INTERVAL:
-                last = now
-                typer.echo(
-                    tqdm.format_meter(
-                        count, progress.total, now - started, initial=before, unit="structure"
-                    )
-                )
+        elif now - told > _LOG_INTERVAL:
+            told = now
+            total, elapsed = progress.total, now - started
+            typer.echo(tqdm.format_meter(count, total, elapsed, initial=first, prefix=what))
 
+    try:
         yield show
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+@contextmanager
+def _counting() -> Iterator[Callable[[], None]]:
+    """Count structures on a terminal."""
+    with tqdm(unit="structure", disable=None, leave=False) as bar:
+
+        def count() -> None:
+            bar.update()
+
+        yield count
 
 
 def _report_end(end: Progress) -> None:

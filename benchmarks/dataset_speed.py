@@ -3,29 +3,37 @@
     python benchmarks/dataset_speed.py --structures 100000
 
 Writes synthetic references (20 atoms, 80 coefficients an atom) into a temporary folder, then
-reads them in another process, so that its memory is that of reading alone. Two peers read
-the same arrays in the same run: a folder of one compressed .npz a structure, and (where
-metatomic has it) a metatensor DiskDataset zip.
+reads them in another process, so that its memory is that of reading alone. Two peers read the
+same structures in the same run: a folder of one compressed .npz each, and a DiskDataset zip of
+metatrain, read by metatrain itself where it is installed, else by the same calls of metatensor
+and metatomic.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from ase import Atoms
+from metatensor.torch import load_buffer
+from metatomic.torch import load_system
 
 from ase_rholearn.basis import Basis
 from ase_rholearn.references import Reference, settings_with_basis
 from ase_rholearn.training import DataSet
+from ase_rholearn.training.data import export
 
 ATOMS = 20
 #: Functions of each l: 11 + 10 * 3 + 5 * 5 + 2 * 7 = 80.
@@ -82,6 +90,37 @@ def read_files(folder: Path, count: int) -> float:
     return count / (time.perf_counter() - start)
 
 
+def read_zip(dataset: DataSet, folder: Path, count: int) -> tuple[str, float, float]:
+    """Who read a DiskDataset zip, structures a second in shuffled order, and MB a structure."""
+    path = folder / "peer.zip"
+    export(dataset.folder, path, ids=dataset.ids[:count])
+    order = np.random.default_rng(1).permutation(count)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from metatrain.utils.data.dataset import DiskDataset
+    except ImportError:
+        who, read_one = "its calls", zip_reader(path)
+    else:
+        who, read_one = "metatrain", DiskDataset(path).__getitem__
+    start = time.perf_counter()
+    for index in order:
+        read_one(int(index))
+    return who, count / (time.perf_counter() - start), path.stat().st_size / count / 1e6
+
+
+def zip_reader(path: Path) -> Callable[[int], object]:
+    """The system and the coefficients of an entry, as DiskDataset reads them."""
+    archive = zipfile.ZipFile(path)
+
+    def read_one(index: int) -> object:
+        system = load_system(io.BytesIO(archive.read(f"{index}/system.mta")))
+        buffer = io.BytesIO(archive.read(f"{index}/mtt::ri_coefficients.mts"))
+        return system, load_buffer(torch.from_numpy(np.load(buffer)))
+
+    return read_one
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--structures", type=int, default=100_000)
@@ -96,7 +135,10 @@ def main() -> None:
         dataset.extend(references(options.structures))
         written = time.perf_counter() - start
         size = sum(path.stat().st_size for path in (dataset.folder / "shards").iterdir())
-        print(f"{len(dataset)} structures, {len(dataset.shards)} shards, {size / 1e6:.0f} MB")
+        print(
+            f"{len(dataset)} structures, {len(dataset.shards)} shards, {size / 1e6:.0f} MB, "
+            f"{size / options.structures / 1e3:.1f} kB a structure"
+        )
         print(f"written at {options.structures / written:.0f} structures/s")
         command = [sys.executable, __file__, "--read", str(dataset.folder)]
         figures = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
@@ -105,6 +147,11 @@ def main() -> None:
         print(f"peak memory: {figures['peak_mb']:.0f} MB ({figures['imports_mb']:.0f} of imports)")
         peer = read_files(Path(folder), min(1000, options.structures))
         print(f"one .npz a structure: {peer:.0f} structures/s, 1/{figures['rate'] / peer:.1f}")
+        who, peer, each = read_zip(dataset, Path(folder), min(1000, options.structures))
+        print(
+            f"DiskDataset zip, read by {who}: {peer:.0f} structures/s, "
+            f"1/{figures['rate'] / peer:.1f}; {1e3 * each:.1f} kB a structure"
+        )
 
 
 if __name__ == "__main__":

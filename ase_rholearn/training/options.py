@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator
+from inspect import isclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -51,6 +52,9 @@ class BasisOptions(_Section):
         default_factory=dict, description="smallest and largest exponent by symbol and l, bohr^-2"
     )
     deformation: bool = Field(True, description="learn the density minus that of free atoms")
+    species: list[str] = Field(
+        default_factory=list, description="symbols of more species than the first structures have"
+    )
 
     def build(self, species: list[str], level: KohnShamOptions) -> Basis:
         """The basis for these species."""
@@ -189,6 +193,9 @@ class GenerateOptions(_Section):
     keep_orbitals: bool = Field(True, description="keep occupied orbitals, for fits of other bases")
     workers: WorkerOptions = Field(default_factory=WorkerOptions)
     timeout: float | None = Field(None, gt=0, description="seconds that a structure may take")
+    max_memory: float | None = Field(
+        None, gt=0, description="MB that PySCF aims at for each structure; left out: 4000"
+    )
     retry: bool = Field(True, description="try structures again that failed in an earlier run")
 
     @model_validator(mode="after")
@@ -317,8 +324,8 @@ class FitOptions(_Section):
     dataset: Path = Field(description="folder of the data set")
     kohn_sham: KohnShamOptions | None = Field(
         None,
-        description="level of theory of the calculations; given, generate with the same section "
-        "fills the same data set",
+        description="level of theory of the calculations: settings and ids are then those of "
+        "generate with the same section, and both can fill one data set",
     )
     basis: BasisOptions = Field(default_factory=BasisOptions)
     converged: bool = Field(False, description="all calculations had converged")
@@ -327,10 +334,6 @@ class FitOptions(_Section):
     workers: WorkerOptions = Field(default_factory=WorkerOptions)
     timeout: float | None = Field(None, gt=0, description="seconds that a fit may take")
     retry: bool = Field(True, description="try calculations again that failed in an earlier run")
-
-    def level(self) -> KohnShamOptions:
-        """Level of theory that the atomic densities of the basis are made at."""
-        return self.kohn_sham or KohnShamOptions()
 
     def statement(self) -> Statement:
         """What is said about files that do not say it."""
@@ -402,5 +405,7 @@ def _known_keys(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, entry in kind.model_fields.items():
         annotation: Any = entry.annotation
         yield prefix + name
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield from _known_keys(annotation, f"{prefix}{name}.")
+        for part in (annotation, *get_args(annotation)):  # a section may be left out
+            # Python 3.10 takes list[int] for a class
+            if get_origin(part) is None and isclass(part) and issubclass(part, BaseModel):
+                yield from _known_keys(part, f"{prefix}{name}.")

@@ -81,7 +81,8 @@ def assert_same(stored: Reference, given: Reference) -> None:
         value, expected = getattr(stored, name), getattr(given, name)
         assert (value is None) == (expected is None), name
         if expected is not None:
-            np.testing.assert_array_equal(value, expected.astype(np.float32), err_msg=name)
+            single = (array.astype(np.float32) for array in (value, expected))
+            np.testing.assert_array_equal(*single, err_msg=name)
 
 
 def flip(path: Path, position: int, bits: int = 0xFF) -> None:

@@ -55,10 +55,14 @@ def test_create_again_opens(tmp_path: Path) -> None:
 
 def test_other_settings_or_basis_are_refused(tmp_path: Path) -> None:
     made = DataSet.create(tmp_path, BASIS, SETTINGS)
-    with pytest.raises(ValueError, match=r"data set with other settings \(xc\): choose another fo"):
+    with pytest.raises(
+        ValueError, match=r"other settings \(xc: 'PBE' and 'LDA'\): choose another fo"
+    ):
         DataSet.create(tmp_path, BASIS, {**SETTINGS, "xc": "LDA"})
     other = Basis.from_shells({"H": [(0, [1.0])]})
-    with pytest.raises(ValueError, match=r"data set with other settings \(basis\): choose another"):
+    with pytest.raises(
+        ValueError, match=r"with other settings \(basis.sha256: .*\): choose another"
+    ):
         DataSet.create(tmp_path, other, SETTINGS)
     foreign = fitted(settings=settings_with_basis({"code": "other"}, BASIS))
     with pytest.raises(ValueError, match=r"reference of H2 was made with other settings .*: refit"):
@@ -151,4 +155,6 @@ def test_split_depends_on_the_seed() -> None:
 
 def test_too_few_structures() -> None:
     with pytest.raises(ValueError, match=r"1 structures are too few for validation = 0.5 and test"):
-        split_ids(["a"], 0.5, 0.5, 0)
+        split_ids(["a"], 0.5, 0.4, 0)
+    with pytest.raises(ValueError, match=r"validation is 0.5 and test is 0.5: give fractions that"):
+        split_ids(["a", "b", "c"], 0.5, 0.5, 0)

@@ -25,11 +25,14 @@ class PySCF:
         Level of theory.
     keep_orbitals
         Keep the occupied orbitals, so that another basis can be fitted later.
+    max_memory
+        MB that PySCF aims at; None: its own limit. No part of the result.
     """
 
     basis: Basis
     level: KohnSham = field(default_factory=KohnSham)
     keep_orbitals: bool = True
+    max_memory: float | None = None
 
     def settings(self) -> dict[str, Any]:
         """Plain data that fixes the result."""
@@ -37,4 +40,10 @@ class PySCF:
 
     def reference(self, atoms: Atoms) -> Reference:
         """Run PySCF and fit the density."""
-        return reference(atoms, self.basis, self.level, keep_orbitals=self.keep_orbitals)
+        return reference(
+            atoms,
+            self.basis,
+            self.level,
+            keep_orbitals=self.keep_orbitals,
+            max_memory=self.max_memory,
+        )

@@ -8,7 +8,7 @@ import numpy as np
 from ase import units
 
 from ..reference import Reference
-from .run import orbital_molecule
+from .existing import orbital_molecule
 
 #: Points whose orbitals are computed at once.
 _BLOCK = 10_000

@@ -92,7 +92,7 @@ class DataSet:
                     "remove it"
                 )
             return existing
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "references").mkdir(parents=True, exist_ok=True)
         header = {"schema": _SCHEMA_VERSION, "settings": complete, "basis": basis.to_dict()}
         with atomic_write(folder / "dataset.json", "w") as stream:
             json.dump(header, stream, indent=1)

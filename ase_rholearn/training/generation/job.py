@@ -12,6 +12,7 @@ from ...files import atomic_write
 from ...references.pyscf import PySCF
 from ...structures import check_atoms, read_structures
 from ..data import DataSet
+from .basis import basis_of_job
 from .generate import generate
 from .progress import Progress
 
@@ -24,6 +25,7 @@ OnProgress = Callable[[Progress], None]
 def generate_from_options(
     options: GenerateOptions,
     *,
+    say: Callable[[str], None] = lambda text: None,
     on_sampling: OnProgress | None = None,
     on_progress: OnProgress | None = None,
 ) -> Progress:
@@ -35,15 +37,21 @@ def generate_from_options(
     ----------
     options
         The options.
+    say
+        Called with a line of text if sampling failed for some inputs.
     on_sampling, on_progress
         Called after every input that is sampled, and after every structure.
     """
     structures = _given(options)
     if options.sampling is not None:
-        structures = _sampled(options, structures, on_sampling)
-    species = sorted({symbol for atoms in structures for symbol in atoms.symbols})
-    level = options.kohn_sham.settings()
-    code = PySCF(options.basis.build(species, options.kohn_sham), level, options.keep_orbitals)
+        structures = _sampled(options, structures, say, on_sampling)
+    basis = basis_of_job(options.basis, options.kohn_sham, structures, options.dataset)
+    code = PySCF(
+        basis,
+        options.kohn_sham.settings(),
+        keep_orbitals=options.keep_orbitals,
+        max_memory=options.max_memory,
+    )
     dataset = DataSet.create(options.dataset, code.basis, code.settings())
     return generate(
         structures,
@@ -67,7 +75,10 @@ def _given(options: GenerateOptions) -> list[Atoms]:
 
 
 def _sampled(
-    options: GenerateOptions, structures: list[Atoms], on_progress: OnProgress | None
+    options: GenerateOptions,
+    structures: list[Atoms],
+    say: Callable[[str], None],
+    on_progress: OnProgress | None,
 ) -> list[Atoms]:
     """What sampling makes of structures and SMILES; failures are listed in the data set."""
     from ..sampling import read_smiles
@@ -84,11 +95,12 @@ def _sampled(
         timeout=options.timeout,
         on_progress=on_progress,
     )
-    with atomic_write(options.dataset / "sampling-failures.jsonl", "w") as stream:
+    listed = options.dataset / "sampling-failures.jsonl"
+    with atomic_write(listed, "w") as stream:
         for failure in failures:
             stream.write(json.dumps({"name": failure.name, "reason": failure.reason}) + "\n")
     if not found:
-        raise ValueError(
-            f"sampling gave no structure at all: see {options.dataset / 'sampling-failures.jsonl'}"
-        )
+        raise ValueError(f"sampling gave no structure at all: see {listed}")
+    if failures:
+        say(f"{len(found)} structures sampled, {len(failures)} failures: see {listed.name}")
     return found

@@ -62,13 +62,15 @@ def sampled_structures(
     report(Progress(done, failed, len(paths)))
     failures = []
     if missing:
-        places = {id(item): path for path, item in missing.items()}
-        tasks = (Task(_sample, (item, plan, seed), timeout) for item in missing.values())
+        tasks = (
+            Task(_sample, (item, plan, seed), timeout, label=str(path))
+            for path, item in missing.items()
+        )
         with closing(run_tasks(tasks, workers or Workers())) as outcomes:
             for task, outcome in outcomes:
                 item = task.arguments[0]
                 if outcome.reason is None:
-                    _write(places[id(item)], outcome.result)
+                    _write(Path(task.label), outcome.result)
                     done += 1
                 else:
                     failures.append(Failed(_name(item), outcome.reason))

@@ -152,12 +152,15 @@ class Task:
         Seconds; None: any time.
     threads
         Threads of numerical libraries.
+    label
+        For whoever made the task.
     """
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     timeout: float | None = None
     threads: int = 1
+    label: str = ""
 
 
 @dataclass(frozen=True)
