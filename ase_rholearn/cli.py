@@ -123,7 +123,7 @@ def generate(options: OptionsFile) -> None:
 @app.command()
 def fit(options: OptionsFile) -> None:
     """Make reference densities from calculations that exist already."""
-    from .training.fit import fit_from_options
+    from .training.fitting.job import fit_from_options
     from .training.options import FitOptions, load_options
 
     loaded = load_options(FitOptions, options)

@@ -53,8 +53,10 @@ def evaluate_at_points(
     if len(points) == 0:
         return result if derivative == "gradient" else result[:, 0]
     points = wrap(points, cell, pbc)
-    images = Images.near(terms, points.min(axis=0), points.max(axis=0), cell, pbc)
-    for chosen in _compact_blocks(points):
+    centres = np.array([atom.centre for atom in terms]).reshape(-1, 3)
+    reaches = [max((c.radius for c in atom.classes), default=0.0) for atom in terms]
+    images = Images.near(centres, reaches, points, cell, pbc)
+    for chosen in compact_blocks(points):
         block = torch.from_numpy(points[chosen])
         values = torch.zeros((len(chosen), width), dtype=torch.float64)
         for atom, centre in images.touching(points[chosen]):
@@ -84,25 +86,24 @@ class Images:
     @classmethod
     def near(
         cls,
-        terms: Sequence[AtomTerms],
-        low: np.ndarray,
-        high: np.ndarray,
+        centres: np.ndarray,
+        reaches: Sequence[float],
+        points: np.ndarray,
         cell: np.ndarray,
         pbc: np.ndarray,
     ) -> Images:
-        """All images whose sphere touches the box between two corners."""
-        atoms, centres, reaches = [], [], []
-        for index, atom in enumerate(terms):
-            reach = max((c.radius for c in atom.classes), default=0.0)
-            ranges = _image_ranges(atom.centre, reach, low, high, cell, pbc)
+        """All images of spheres that touch the bounding box of points, all in bohr."""
+        low, high = points.min(axis=0), points.max(axis=0)
+        found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        for index, (centre, reach) in enumerate(zip(centres, reaches, strict=True)):
+            ranges = _image_ranges(centre, reach, low, high, cell, pbc)
             # the shape also fits when no image is within reach
             shifts = np.array(list(product(*ranges)), dtype=float).reshape(-1, 3)
-            images = atom.centre + shifts @ np.where(pbc[:, None], cell, 0.0)
+            images = centre + shifts @ np.where(pbc[:, None], cell, 0.0)
             images = images[_distance_to_box(images, low, high) < reach]
-            centres.append(images)
-            atoms.append(np.full(len(images), index))
-            reaches.append(np.full(len(images), reach))
-        return cls(np.concatenate(atoms), np.concatenate(centres), np.concatenate(reaches))
+            found.append((np.full(len(images), index), images, np.full(len(images), reach)))
+        atoms, positions, radii = zip(*found, strict=True)
+        return cls(np.concatenate(atoms), np.concatenate(positions), np.concatenate(radii))
 
     def touching(self, points: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """Atom index and centre of the images whose sphere touches the points' box."""
@@ -239,7 +240,7 @@ def _polynomial_derivative(polynomials: np.ndarray, axis: int) -> np.ndarray:
     return slope[:, :degree, :degree, :degree]
 
 
-def _compact_blocks(points: np.ndarray) -> Iterator[np.ndarray]:
+def compact_blocks(points: np.ndarray) -> Iterator[np.ndarray]:
     """Index arrays of at most ``_BLOCK`` points that lie close together."""
     bins = np.floor((points - points.min(axis=0)) / _BIN).astype(int)
     order = np.lexsort(bins.T[::-1])

@@ -118,12 +118,15 @@ def term_radii(exponents: np.ndarray, weights: np.ndarray, tolerance: float) -> 
     for l in range(l_max + 1):
         block = weights[:, l * l : (l + 1) * (l + 1)]
         bound = np.linalg.norm(block, axis=1) * np.sqrt((2 * l + 1) / (4 * np.pi))
-        radii = np.maximum(radii, _monomial_radii(exponents, bound, l, tolerance))
+        radii = np.maximum(radii, monomial_radii(exponents, bound, l, tolerance))
     return radii
 
 
-def _monomial_radii(a: np.ndarray, bound: np.ndarray, l: int, tolerance: float) -> np.ndarray:
-    """Where bound r^l exp(-a r^2) falls below the tolerance for good, or zero."""
+def monomial_radii(a: np.ndarray, bound: np.ndarray, l: int, tolerance: float) -> np.ndarray:
+    """Where bound r^l exp(-a r^2) falls below the tolerance for good, or zero.
+
+    Exponents ``a`` and bounds have one shape, which is that of the result.
+    """
     peak = np.sqrt(l / (2 * a))
     top = bound * peak**l * np.exp(-a * peak**2)
     needed = top > tolerance

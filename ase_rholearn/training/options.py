@@ -16,9 +16,10 @@ from ..basis import Basis, even_tempered, from_pyscf
 from ..model import NeighborDensity, NetworkOptions
 from ..references.pyscf import KohnSham
 from .closed_form import ClosedForm
+from .fitting.grids import GridStatement
+from .fitting.sources import Statement
 from .generation import Workers
 from .sampling import XTB, Conformers, Dynamics, Rattle, SamplingPlan
-from .sources import Statement
 
 
 class _Section(BaseModel):
@@ -313,13 +314,54 @@ class TrainOptions(_Section):
         return self
 
 
+class GridOptions(_Section):
+    """What densities on grids (cube, CHGCAR) are, how they are fitted, and with which basis."""
+
+    kind: Literal["all-electron", "valence"] = Field(
+        description="valence for codes with pseudopotentials"
+    )
+    core_charges: dict[str, float] = Field(
+        default_factory=dict,
+        description="valence: valence electrons of the pseudopotential, by symbol",
+    )
+    periodic: bool | None = Field(None, description="whether a cube is the cell of a crystal")
+    charge: int = Field(0, description="total charge of the structures")
+    unit: Literal["e/bohr^3", "e/Angstrom^3"] = Field("e/bohr^3", description="of cubes")
+    tolerance: float | None = Field(
+        None, gt=0, description="electrons that the sum over the grid may be off"
+    )
+    metric: Literal["overlap", "coulomb"] = Field("overlap", description="metric of the fit")
+    excluded_radius: float | dict[str, float] = Field(
+        0.0, description="points nearer to a nucleus are left out, Angstrom; also by symbol"
+    )
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="how the densities were made: code, xc, cut-off"
+    )
+    beta: float = Field(1.8, gt=1, description="ratio of the basis's exponents")
+    l_max: int | dict[str, int] | None = Field(None, description="highest l, also by symbol")
+    smallest: float | dict[str, float] | None = Field(
+        None, description="smallest exponent, bohr^-2, also by symbol"
+    )
+    largest: float | dict[str, float] | None = Field(
+        None, description="largest exponent, bohr^-2, also by symbol; the grid limits it too"
+    )
+    atoms_xc: str = Field("PBE", description="all-electron: functional of the free atoms")
+    atoms_orbital_basis: str = Field(
+        "def2-tzvp", description="all-electron: AO basis of the free atoms"
+    )
+
+    def statement(self) -> GridStatement:
+        """The same for the sources of a fit."""
+        return GridStatement(**self.model_dump())
+
+
 class FitOptions(_Section):
     """Options of ``ase-rholearn fit``."""
 
     sources: list[Path] = Field(
         min_length=1,
-        description="files (PySCF checkpoints, Molden, orbitals in npz), patterns such as "
-        "runs/*.chk, and data sets with kept orbitals",
+        description="files (PySCF checkpoints, Molden, orbitals in npz, cubes, CHGCAR), patterns "
+        "such as runs/*.chk, and data sets with kept orbitals",
     )
     dataset: Path = Field(description="folder of the data set")
     kohn_sham: KohnShamOptions | None = Field(
@@ -328,6 +370,7 @@ class FitOptions(_Section):
         "generate with the same section, and both can fill one data set",
     )
     basis: BasisOptions = Field(default_factory=BasisOptions)
+    grid: GridOptions | None = Field(None, description="densities on grids: what they are")
     converged: bool = Field(False, description="all calculations had converged")
     charge: int = Field(0, description="total charge of the molecules of Molden files")
     keep_orbitals: bool = Field(True, description="keep occupied orbitals, for fits of other bases")
@@ -338,7 +381,21 @@ class FitOptions(_Section):
     def statement(self) -> Statement:
         """What is said about files that do not say it."""
         level = None if self.kohn_sham is None else self.kohn_sham.settings()
-        return Statement(level, self.converged, self.charge, self.keep_orbitals)
+        grid = None if self.grid is None else self.grid.statement()
+        return Statement(level, self.converged, self.charge, self.keep_orbitals, grid)
+
+    @model_validator(mode="after")
+    def _check(self) -> FitOptions:
+        if self.grid is None:
+            return self
+        for name, used in (
+            ("kohn_sham", self.kohn_sham is not None),
+            ("basis", self.basis != BasisOptions()),
+            ("charge", self.charge != 0),
+        ):
+            if used:
+                raise ValueError(f"{name} is given beside grid, which has its own: leave it out")
+        return self
 
 
 Options = TypeVar("Options", bound=BaseModel)

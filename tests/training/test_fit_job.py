@@ -18,7 +18,7 @@ from ase import Atoms, units
 from ase_rholearn import cli
 from ase_rholearn.references.pyscf import PySCF, refit
 from ase_rholearn.training import DataSet
-from ase_rholearn.training.fit import fit_from_options
+from ase_rholearn.training.fitting.job import fit_from_options
 from ase_rholearn.training.generation import Progress, generate
 from ase_rholearn.training.generation import fill as fill_module
 from ase_rholearn.training.generation.worker import close_children
@@ -326,7 +326,7 @@ def test_orbitals_without_basis(job: Job, runs: Path, plan: Plan) -> None:
 
 def test_species_that_the_data_set_lacks(job: Job, runs: Path, plan: Plan) -> None:
     job(plan(runs / "h2.chk"))
-    with pytest.raises(ValueError, match=r"data has a basis for H, the sources have He too"):
+    with pytest.raises(ValueError, match=r"data has a basis for H, the structures have He too"):
         job(plan(runs / "*"))
 
 

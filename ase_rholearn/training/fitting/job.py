@@ -6,19 +6,21 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ase import Atoms
 
-from ..basis import Basis
-from ..files import atomic_write
-from ..references import Reference
-from .data import DataSet
-from .data.dataset import difference
-from .generation import Progress
-from .generation.basis import basis_of_job
-from .generation.fill import Item, fill
-from .options import FitOptions, KohnShamOptions
+from ...basis import Basis
+from ...files import atomic_write
+from ...references import Reference
+from ..data import DataSet
+from ..data.dataset import difference, read_description
+from ..generation import Progress
+from ..generation.basis import basis_of_job
+from ..generation.fill import Item, fill
+from ..options import FitOptions, KohnShamOptions
+from .grids import GridFile, GridStatement
 from .sources import Source, Statement, find_sources
 
 OnProgress = Callable[[Progress], None]
@@ -66,7 +68,7 @@ def fit_from_options(
     sources = find_sources(options.sources)
     _check_convergence(sources, statement)
     found = _look(sources, statement, on_reading or (lambda progress: None))
-    dataset = DataSet.create(options.dataset, _basis(options, found), found.settings)
+    dataset = DataSet.create(options.dataset, _basis(options, found, statement), found.settings)
     with dataset.writing():
         _list_unreadable(dataset, found)
         unreadable, report = len(found.unreadable), on_progress or (lambda progress: None)
@@ -130,14 +132,26 @@ def _look(sources: Sequence[Source], statement: Statement, report: OnProgress) -
     return _Found(atoms, settings, unreadable)
 
 
-def _basis(options: FitOptions, found: _Found) -> Basis:
+def _basis(options: FitOptions, found: _Found, statement: Statement) -> Basis:
     """The basis of the options."""
+    if statement.grid is not None:
+        return _basis_of_grids(options.dataset, found, statement, statement.grid)
     level = options.kohn_sham
     if level is None:
         # the orbital basis gives the exponents their range, the functional the free atoms
         known_level = {k: found.settings[k] for k in ("xc", "orbital_basis") if k in found.settings}
         level = KohnShamOptions(**known_level)
     return basis_of_job(options.basis, level, found.atoms.values(), options.dataset)
+
+
+def _basis_of_grids(
+    folder: Path, found: _Found, statement: Statement, grid: GridStatement
+) -> Basis:
+    """A basis that all grids carry; a data set keeps the one that it has."""
+    if (folder / "dataset.json").exists():
+        return read_description(folder)[0]
+    sources = [source for source in found.atoms if isinstance(source, GridFile)]
+    return grid.basis(source.outline(statement) for source in sources)
 
 
 def _list_unreadable(dataset: DataSet, found: _Found) -> None:

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from ase import Atoms
 
-from ..basis import Basis
-from ..references import Reference
-from ..references.pyscf import (
+from ...basis import Basis
+from ...references import Reference
+from ...references.pyscf import (
     KohnSham,
     Wavefunction,
     fit_wavefunction,
@@ -22,8 +22,9 @@ from ..references.pyscf import (
     read_orbital_file,
     refit,
 )
-from ..references.pyscf.existing import refit_settings
-from .data import DataSet
+from ...references.pyscf.existing import refit_settings
+from ..data import DataSet
+from .grids import GridFile, GridStatement
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,15 @@ class Statement:
         Total charge of the molecules of Molden files.
     keep_orbitals
         Keep the occupied orbitals beside the fit.
+    grid
+        What densities on grids are.
     """
 
     level: KohnSham | None = None
     converged: bool = False
     charge: int = 0
     keep_orbitals: bool = True
+    grid: GridStatement | None = None
 
 
 class Source(Protocol):
@@ -164,7 +168,7 @@ class Format:
     suffixes
         Endings of its files.
     signature
-        What its files begin with, white space aside.
+        What its files begin with, white space aside; empty if with anything.
     sources
         The calculations in a file.
     """
@@ -197,6 +201,10 @@ def _wavefunction(
     return lambda path: [WavefunctionFile(path, read)]
 
 
+def _grid(path: Path) -> Iterable[Source]:
+    return [GridFile(path)]
+
+
 #: Kinds of files; another one is another line.
 FORMATS = (
     Format(
@@ -206,6 +214,8 @@ FORMATS = (
         _wavefunction(_read_checkpoint),
     ),
     Format("Molden", (".molden", ".molden.input"), b"[Molden", _wavefunction(_read_molden)),
+    Format("cube", (".cube", ".cub"), b"", _grid),
+    Format("CHGCAR", ("chgcar", "chg", "chgcar_sum"), b"", _grid),
     Format("orbitals in npz", (".npz",), b"PK\x03\x04", _wavefunction(_read_orbital_file)),
 )
 
@@ -255,7 +265,7 @@ def _format_of(path: Path) -> Format:
     with path.open("rb") as stream:
         head = stream.read(256).lstrip()
     for kind in FORMATS:
-        if head.lower().startswith(kind.signature.lower()):
+        if kind.signature and head.lower().startswith(kind.signature.lower()):
             return kind
     for kind in FORMATS:
         if path.name.lower().endswith(kind.suffixes):

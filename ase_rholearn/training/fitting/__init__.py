@@ -1,0 +1,1 @@
+"""Making references from calculations that exist already."""
