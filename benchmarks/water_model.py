@@ -14,9 +14,10 @@ from ase.io import read
 from tqdm import tqdm
 
 from ase_rholearn import load_model
+from ase_rholearn.references.pyscf import PySCF
 from ase_rholearn.training.data import DataSet, split_ids
 from ase_rholearn.training.evaluate import evaluate
-from ase_rholearn.training.generate import generate
+from ase_rholearn.training.generation import generate
 from ase_rholearn.training.options import GenerateOptions, TrainOptions, load_options
 
 RECIPE = Path(__file__).parents[1] / "models" / "water-pbe"
@@ -31,10 +32,9 @@ def main() -> None:
     training = load_options(TrainOptions, RECIPE / "train.yaml")
 
     structures = read(making.structures, index=":")
-    settings = making.kohn_sham.settings()
-    dataset = DataSet.create(
-        arguments.work, making.basis.build(["H", "O"], making.kohn_sham), settings.to_dict()
-    )
+    basis = making.basis.build(["H", "O"], making.kohn_sham)
+    code = PySCF(basis, making.kohn_sham.settings())
+    dataset = DataSet.create(arguments.work, basis, code.settings())
     names = {dataset.id_of(atoms): atoms for atoms in structures}
     split = training.split
     held_out = split_ids(list(names), split.validation, split.test, split.seed)["test"]
@@ -42,8 +42,8 @@ def main() -> None:
         generate(
             [names[name] for name in held_out],
             dataset,
-            settings,
-            workers=making.workers,
+            code,
+            making.workers.workers(),
             on_progress=lambda progress: bar.update(progress.done + progress.failed - bar.n),
         )
     model = load_model(RECIPE / "model.pt", "cpu")

@@ -130,7 +130,7 @@ def test_unfinished_run(command: Command, options_file: Path, tmp_path: Path) ->
 
 def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
     """In a session of its own, as the foreground job of a terminal has a process group."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
     return subprocess.Popen(
         [sys.executable, "-m", "ase_rholearn.cli", *arguments],
         cwd=folder,

@@ -159,7 +159,7 @@ def _parsl(workers: Workers) -> Iterator[Executor]:
             local = HighThroughputExecutor(
                 label="local", address="127.0.0.1", max_workers_per_node=workers.count
             )
-            config = Config(executors=[local], run_dir=folder)
+            config = Config(executors=[local], run_dir=folder, initialize_logging=False)
         else:
             config = runpy.run_path(str(workers.config)).get("config")
             if not isinstance(config, Config):

@@ -1,0 +1,51 @@
+"""The command ``ase-rholearn``."""
+
+from __future__ import annotations
+
+import typer
+
+from . import data, prediction, training
+
+app = typer.Typer(
+    name="ase-rholearn",
+    help="Electron densities of atoms by machine learning.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (
+    prediction.predict,
+    prediction.info,
+    training.generate,
+    training.fit,
+    training.train,
+    training.evaluate,
+    training.export,
+):
+    app.command()(command)
+app.add_typer(data.app, name="data")
+
+#: Exit status after Ctrl-C, as shells have it.
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command: mistakes of the user end with one line, not with a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _fail("interrupted", status=_INTERRUPTED)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # typer has noticed Ctrl-C and says nothing
+            _fail("interrupted", status=_INTERRUPTED)
+        raise
+    except ModuleNotFoundError as error:
+        _fail(f"{error.name} is not installed: pip install 'ase-rholearn[train]'")
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        _fail(str(error))
+
+
+def _fail(message: str, status: int = 1) -> None:
+    typer.echo(f"ase-rholearn: {message}", err=True)
+    raise SystemExit(status)

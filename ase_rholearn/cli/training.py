@@ -1,0 +1,89 @@
+"""The commands that make references and models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from tqdm import tqdm
+
+from .progress import following
+
+if TYPE_CHECKING:
+    from ..training.generation import Progress
+
+OptionsFile = Annotated[Path, typer.Argument(metavar="OPTIONS", help="YAML file of options.")]
+
+
+def generate(options: OptionsFile) -> None:
+    """Make reference densities for a file of molecules."""
+    from ..training.generation.job import generate_from_options
+    from ..training.options import GenerateOptions, load_options
+
+    loaded = load_options(GenerateOptions, options)
+    with following("sampling") as sampling, following("references") as show:
+        end = generate_from_options(loaded, say=typer.echo, on_sampling=sampling, on_progress=show)
+    _report_end(end)
+
+
+def fit(options: OptionsFile) -> None:
+    """Make reference densities from calculations that exist already."""
+    from ..training.fitting.job import fit_from_options
+    from ..training.options import FitOptions, load_options
+
+    loaded = load_options(FitOptions, options)
+    with following("reading") as reading, following("fits") as show:
+        end = fit_from_options(loaded, on_reading=reading, on_progress=show)
+    _report_end(end)
+
+
+def train(options: OptionsFile) -> None:
+    """Train a network, or go on with an interrupted run."""
+    from ..training.options import TrainOptions, load_options
+    from ..training.train import train as run
+
+    result = run(
+        load_options(TrainOptions, options), say=typer.echo, progress_bar=sys.stderr.isatty()
+    )
+    typer.echo(f"weights: {result}")
+
+
+def evaluate(
+    options: OptionsFile,
+    part: Annotated[str, typer.Option(help="training, validation or test.")] = "test",
+    level: Annotated[int, typer.Option(min=0, max=5, help="Quality of the quadrature.")] = 2,
+    one_shot: Annotated[bool, typer.Option(help="Compute figure (d), the slow one.")] = True,
+) -> None:
+    """Judge the network of a run on one part of its data set."""
+    from ..training.export import evaluate_run
+    from ..training.options import TrainOptions, load_options
+
+    loaded = load_options(TrainOptions, options)
+    with tqdm(unit="structure", disable=None) as bar:
+        result = evaluate_run(loaded, part, level, one_shot, on_progress=lambda: bar.update())
+    typer.echo(f"{'':44} {'mean':>9} {'worst':>9}")
+    for name, meaning in result["meaning"].items():
+        if name in result["mean"]:
+            typer.echo(f"{meaning:44} {result['mean'][name]:9.4f} {result['worst'][name]:9.4f}")
+
+
+def export(
+    options: OptionsFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file.")] = Path("model.pt"),
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+) -> None:
+    """Write the network of a run as a model file, with its errors if they were evaluated."""
+    from ..training.export import export_run
+    from ..training.options import TrainOptions, load_options
+
+    export_run(load_options(TrainOptions, options), output, dtype)
+    typer.echo(f"wrote {output}")
+
+
+def _report_end(end: Progress) -> None:
+    typer.echo(f"{end.done} of {end.total} structures have a reference")
+    if end.failed:
+        typer.echo(f"{end.failed} failed: see failures.jsonl in the data set")
+        raise typer.Exit(1)
