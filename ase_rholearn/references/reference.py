@@ -57,7 +57,7 @@ class Reference:
         The structure.
     coefficients
         Fit of the deformation density (of the density, for a basis without baseline), as
-        a flat vector in e/bohr^1.5. No constraint on the charge.
+        a flat vector in e/bohr^1.5. No constraint on the charge, except in fits to grids.
     settings
         How density and fit were made: plain data, part of the identity.
     converged

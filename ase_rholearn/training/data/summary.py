@@ -72,6 +72,10 @@ def info_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "sizes", f"{sizes['min']} to {sizes['max']} atoms, mean {sizes['mean']:.1f}"
     yield "charges", ", ".join(f"{q}: {n}" for q, n in found["charges"].items()) or "none"
     yield "quantities", listed(found["quantities"])
+    title = "fit"
+    for name, figure in found["fit"].items():
+        yield title, f"{name}: mean {figure['mean']:.3g}, largest size {figure['largest']:.3g}"
+        title = ""
     learned = "deformation density" if basis["deformation"] else "whole density"
     yield "basis", f"{basis['name'] or 'unnamed'} ({basis['kind']}, {learned})"
     yield "functions", listed(basis["functions"])
@@ -82,7 +86,7 @@ def info_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield (
         "on disk",
         (
-            f"{found['bytes'] / 1e6:.1f} MB in {found['shards']} shards and "
+            f"{found['bytes'] / 1e6:.3g} MB in {found['shards']} shards and "
             f"{found['unpacked']} references that are not packed"
         ),
     )
@@ -100,6 +104,7 @@ class _Count:
         self.elements = np.zeros(len(chemical_symbols), int)
         self.charges: Counter[int] = Counter()
         self.quantities: Counter[str] = Counter()
+        self.fits: dict[str, list[float]] = {}
 
     def add(self, record: Record) -> None:
         numbers = record["numbers"]
@@ -108,6 +113,8 @@ class _Count:
         self.elements += np.bincount(numbers, minlength=len(self.elements))
         notes = json.loads(record["notes"].tobytes())
         self.charges[int(notes["info"].get("charge", 0))] += 1
+        for name, figure in notes["fit"].items():
+            self.fits.setdefault(name, []).append(float(figure))
         self.quantities["coefficients"] += 1
         self.quantities["energy"] += not np.isnan(record["energy"])
         self.quantities["dipole"] += not np.isnan(record["dipole"]).any()
@@ -126,4 +133,8 @@ class _Count:
             else {},
             "charges": {str(charge): self.charges[charge] for charge in sorted(self.charges)},
             "quantities": {name: count for name, count in self.quantities.items() if count},
+            "fit": {
+                name: {"mean": float(np.mean(values)), "largest": float(np.abs(values).max())}
+                for name, values in self.fits.items()
+            },
         }
