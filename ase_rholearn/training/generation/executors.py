@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ..extras import needs
 from .worker import close_children
 
 Kind = Literal["processes", "executorlib", "dask", "parsl"]
@@ -102,7 +103,7 @@ def _processes(workers: Workers) -> Iterator[Executor]:
 
 @contextmanager
 def _executorlib(workers: Workers) -> Iterator[Executor]:
-    with _installed("executorlib"):
+    with needs("executorlib", "cluster"):
         import executorlib
     make = getattr(executorlib, _EXECUTORLIB[workers.backend])
     options: dict[str, Any] = {"max_workers": workers.count, "block_allocation": True}
@@ -119,7 +120,7 @@ def _executorlib(workers: Workers) -> Iterator[Executor]:
 
 @contextmanager
 def _dask(workers: Workers) -> Iterator[Executor]:
-    with _installed("distributed"):
+    with needs("distributed", "cluster"):
         from distributed import Client, LocalCluster
     with ExitStack() as stack:
         if workers.scheduler is None:
@@ -147,7 +148,7 @@ def _dask(workers: Workers) -> Iterator[Executor]:
 
 @contextmanager
 def _parsl(workers: Workers) -> Iterator[Executor]:
-    with _installed("parsl"):
+    with needs("parsl", "cluster"):
         from parsl import Config
         from parsl.concurrent import ParslPoolExecutor
         from parsl.executors import HighThroughputExecutor
@@ -174,14 +175,3 @@ _OPENERS: dict[str, Callable[[Workers], AbstractContextManager[Executor]]] = {
     "dask": _dask,
     "parsl": _parsl,
 }
-
-
-@contextmanager
-def _installed(package: str) -> Iterator[None]:
-    """Say how to install an engine that is not there."""
-    try:
-        yield
-    except ImportError as error:
-        raise ImportError(
-            f"{package} is not installed: pip install 'ase-rholearn[cluster]'"
-        ) from error

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from ..extras import needs
 from .checks import check_count, check_number
-from .failure import SamplingError, needs
+from .failure import SamplingError
 
 #: Orders of equivalent atoms that are tried when conformers are compared.
 _ALIGNMENTS = 1000
@@ -297,7 +298,7 @@ def _mirrored(molecule: Any) -> Any:
 @contextmanager
 def _rdkit() -> Iterator[Any]:
     """RDKit's `Chem`; what it logs meanwhile is dropped, as our errors say it."""
-    with needs("rdkit"):
+    with needs("rdkit", "sampling"):
         from rdkit import Chem, rdBase
     with rdBase.BlockLogs():
         yield Chem

@@ -12,10 +12,11 @@ from ase import Atoms
 
 from ...references.reference import reference_id
 from ...structures import check_atoms
+from ..extras import needs
 from .checks import check_count
 from .conformers import Conformers, Smiles, conformers, parse_smiles
 from .dynamics import Dynamics, trajectory
-from .failure import SamplingError, needs
+from .failure import SamplingError
 from .rattle import Rattle, rattle
 from .xtb import XTB, relax
 
@@ -230,7 +231,7 @@ def _check_packages(plan: SamplingPlan, smiles: bool) -> None:
     if plan.relax or plan.dynamics:
         packages += ["tblite", "threadpoolctl"]
     for package in packages:
-        with needs(package):
+        with needs(package, "sampling"):
             import_module(package)
 
 

@@ -14,9 +14,10 @@ from ase.calculators.calculator import Calculator, CalculatorError
 from ase.optimize import LBFGS
 
 from ...structures import check_atoms, total_charge
+from ..extras import needs
 from .bonds import BondGraph
 from .checks import check_count, check_number
-from .failure import SamplingError, needs
+from .failure import SamplingError
 from .methods import Method
 
 #: Narrowest periodic cell (Angstrom). tblite has the Gamma point alone: at 5.5 Angstrom,
@@ -109,7 +110,7 @@ def calculator(atoms: Atoms, method: Method) -> Calculator:
     ImportError
         tblite is not installed.
     """
-    with needs("tblite"):
+    with needs("tblite", "sampling"):
         from tblite.ase import TBLite
     check_atoms(atoms)
     charge = total_charge(atoms)
@@ -139,9 +140,9 @@ def running_xtb() -> Iterator[None]:
 @cache
 def _thread_pools() -> Any:
     """The libraries that have threads; those that are loaded, so tblite must be there."""
-    with needs("tblite"):
+    with needs("tblite", "sampling"):
         import tblite.interface  # noqa: F401 (loads its libraries)
-    with needs("threadpoolctl"):
+    with needs("threadpoolctl", "sampling"):
         from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
     return ThreadpoolController()
 
