@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import runpy
+import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -152,13 +154,20 @@ def _parsl(workers: Workers) -> Iterator[Executor]:
         from parsl import Config
         from parsl.concurrent import ParslPoolExecutor
         from parsl.executors import HighThroughputExecutor
+        from parsl.providers import LocalProvider
     if workers.config is not None and not workers.config.exists():
         raise FileNotFoundError(f"config: there is no file {workers.config}")
     with tempfile.TemporaryDirectory() as folder:
         config: Any
         if workers.config is None:
+            # parsl's own programs are beside Python's, which need not be in PATH
+            scripts = sysconfig.get_path("scripts")
             local = HighThroughputExecutor(
-                label="local", address="127.0.0.1", max_workers_per_node=workers.count
+                label="local",
+                address="127.0.0.1",
+                max_workers_per_node=workers.count,
+                interchange_launch_cmd=[sys.executable, str(Path(scripts) / "interchange.py")],
+                provider=LocalProvider(worker_init=f'export PATH="{scripts}:$PATH"'),
             )
             config = Config(executors=[local], run_dir=folder, initialize_logging=False)
         else:
