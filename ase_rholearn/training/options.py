@@ -361,7 +361,7 @@ class FitOptions(_Section):
     sources: list[Path] = Field(
         min_length=1,
         description="files (PySCF checkpoints, Molden, orbitals in npz, cubes, CHGCAR), patterns "
-        "such as runs/*.chk, and data sets with kept orbitals",
+        "such as runs/*.chk, and data sets, for another basis",
     )
     dataset: Path = Field(description="folder of the data set")
     kohn_sham: KohnShamOptions | None = Field(

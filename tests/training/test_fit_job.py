@@ -272,15 +272,6 @@ def test_another_basis_for_a_data_set(job: Job, runs: Path, plan: Plan) -> None:
         job(other)
 
 
-def test_refit_of_a_set_without_orbitals(job: Job, runs: Path, plan: Plan) -> None:
-    first = plan(runs / "h2.chk", keep_orbitals=False)
-    job(first)
-    second = plan(first.dataset, dataset="other", basis={"beta": 2.5})
-    assert job(second) == Progress(0, 1, 1)
-    [entry] = DataSet.open(second.dataset).failures().values()
-    assert "the reference has no orbitals" in entry["reason"]
-
-
 # mistakes, before any work --------------------------------------------------------------
 
 
@@ -381,3 +372,14 @@ def test_energies_and_forces_arrive(job: Job, runs: Path, plan: Plan, tmp_path: 
     assert reference.forces[0, 0] == pytest.approx(-0.1 * units.Hartree / units.Bohr, rel=1e-6)
     assert reference.energy == pytest.approx(float(arrays["energy"]) * units.Hartree)
     assert reference.atoms.info == {"smiles": "[He]"}
+
+
+def test_another_basis_without_orbitals(job: Job, runs: Path, plan: Plan, tmp_path: Path) -> None:
+    """What is left of a data set without orbitals is enough."""
+    job(plan(runs / "h2.chk", keep_orbitals=False))
+    first = DataSet.open(tmp_path / "data")
+    changes = {"dataset": "other", "basis": {"name": "def2-universal-jfit", "deformation": False}}
+    end = job(plan(tmp_path / "data", kohn_sham=None, **changes))
+    assert end.done == 1
+    made = DataSet.open(tmp_path / "other")
+    assert made.settings["projected_from"] == first.settings["basis"]

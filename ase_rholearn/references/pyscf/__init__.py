@@ -15,6 +15,7 @@ from .integrals import metric_matrix
 from .molden import from_molden, read_molden
 from .orbital_density import orbital_density
 from .orbital_file import from_orbital_file, read_orbital_file
+from .projection import project
 from .run import reference
 from .settings import KohnSham
 from .wavefunction import Wavefunction, fit_wavefunction
@@ -34,6 +35,7 @@ __all__ = [
     "metric_matrix",
     "orbital_density",
     "orbital_molecule",
+    "project",
     "read_checkpoint",
     "read_molden",
     "read_orbital_file",

@@ -23,6 +23,7 @@ from ...references.pyscf import (
     refit,
 )
 from ...references.pyscf.existing import refit_settings
+from ...references.pyscf.projection import project, projected_settings
 from ..data import DataSet
 from .grids import GridFile, GridStatement
 
@@ -112,8 +113,8 @@ class WavefunctionFile:
 
 
 @dataclass(frozen=True)
-class KeptOrbitals:
-    """A reference of a data set that kept its orbitals.
+class StoredReference:
+    """A reference of a data set: its orbitals if it kept them, else its fit.
 
     Attributes
     ----------
@@ -139,22 +140,26 @@ class KeptOrbitals:
     def describe(self, statement: Statement) -> tuple[Atoms, dict[str, Any]]:
         """Structure and settings."""
         dataset = _opened(self.folder)
-        settings = refit_settings(
-            dataset.settings, None if statement.level is None else statement.level.metric
-        )
-        if statement.level is not None and statement.level.to_dict() != settings:
+        reference = dataset.load(self.id)
+        metric = None if statement.level is None else statement.level.metric
+        level = refit_settings(dataset.settings, metric)
+        if statement.level is not None and statement.level.to_dict() != level:
             raise ValueError(
                 f"{self.folder} was made at another level of theory than kohn_sham says: leave "
                 "kohn_sham out, the data set records it"
             )
-        return dataset.load(self.id).atoms, settings
+        if reference.occupied_orbitals is None:
+            level = projected_settings(dataset.settings, metric)
+        return reference.atoms, level
 
     def fit(self, basis: Basis, statement: Statement) -> Reference:
-        """A fit of another basis to the same orbitals."""
-        reference = _opened(self.folder).load(self.id)
-        return refit(
-            reference, basis, metric=None if statement.level is None else statement.level.metric
-        )
+        """A fit of another basis to the same orbitals, or to the fit."""
+        dataset = _opened(self.folder)
+        reference = dataset.load(self.id)
+        metric = None if statement.level is None else statement.level.metric
+        if reference.occupied_orbitals is None:
+            return project(reference, dataset.basis, basis, metric=metric)
+        return refit(reference, basis, metric=metric)
 
 
 @dataclass(frozen=True)
@@ -246,18 +251,18 @@ def _matching(pattern: Path) -> list[Path]:
 
 def _sources_of(path: Path) -> Iterable[Source]:
     if path.is_dir():
-        return _kept_orbitals(path)
+        return _stored_references(path)
     return _format_of(path).sources(path)
 
 
-def _kept_orbitals(folder: Path) -> Iterator[Source]:
+def _stored_references(folder: Path) -> Iterator[Source]:
     if not (folder / "dataset.json").exists():
         raise ValueError(
             f"sources: the folder {folder} holds no data set (dataset.json is missing): for the "
             f"files in it, give a pattern such as {folder / '*.chk'}"
         )
     for name in _opened(folder).ids:
-        yield KeptOrbitals(folder, name)
+        yield StoredReference(folder, name)
 
 
 def _format_of(path: Path) -> Format:
