@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,19 @@ CODE = PySCF(
     Basis.from_shells({"H": [(0, [2.0, 0.5])], "He": [(0, [3.0, 0.8])]}),
     KohnSham("LDA,VWN", "sto-3g", grid_level=0, forces=False),
 )
+
+
+def partition() -> str:
+    """One of SLURM's, if there is any."""
+    if shutil.which("sinfo") is None:
+        return ""
+    listed = subprocess.run(
+        ["sinfo", "-h", "-o", "%R"], capture_output=True, text=True, check=False
+    )
+    return (listed.stdout.split() or [""])[0]
+
+
+PARTITION = partition()
 
 
 def small_structures(count: int) -> list[Atoms]:
@@ -59,6 +73,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     ("package", "workers"),
     [
         ("executorlib", Workers("executorlib", count=2)),
+        pytest.param(
+            "pysqa",
+            Workers("executorlib", 2, backend="slurm-cluster", resources={"partition": PARTITION}),
+            marks=pytest.mark.skipif(not PARTITION, reason="there is no SLURM"),
+        ),
         ("distributed", Workers("dask", count=2)),
         ("parsl", Workers("parsl", count=2)),
     ],
@@ -67,9 +86,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_engines_give_the_same_set(
-    tmp_path: Path, undisturbed: DataSet, package: str, workers: Workers
+    tmp_path: Path,
+    undisturbed: DataSet,
+    package: str,
+    workers: Workers,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
     made = DataSet.create(tmp_path / "set", CODE.basis, CODE.settings())
     assert generate(small_structures(14), made, CODE, workers) == Progress(12, 2, 14)
     assert_same_sets(made, undisturbed)

@@ -156,3 +156,20 @@ def test_generate_options_of_the_shipped_recipe() -> None:
     recipe = Path(__file__).parents[2] / "models" / "water-pbe" / "generate.yaml"
     options = load_options(GenerateOptions, recipe)
     assert options.structures.exists()
+
+
+@pytest.mark.parametrize(
+    ("workers", "message"),
+    [
+        ({"kind": "executorlib", "backend": "slurm-cluster"}, r"without a partition, which SLURM"),
+        ({"backend": "slurm-job"}, r'backend is given, but only kind = "executorlib" uses it'),
+        ({"kind": "dask", "config": "x.py"}, r'config is given, but only kind = "parsl" uses it'),
+        ({"count": 0}, r"workers\.count is 0"),
+    ],
+)
+def test_workers_that_make_no_sense(tmp_path: Path, workers: dict[str, Any], message: str) -> None:
+    (tmp_path / "g.yaml").write_text(
+        yaml.safe_dump({"structures": "x.xyz", "dataset": "d", "workers": workers})
+    )
+    with pytest.raises(ValueError, match=message):
+        load_options(GenerateOptions, tmp_path / "g.yaml")

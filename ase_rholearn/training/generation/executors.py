@@ -6,6 +6,7 @@ import runpy
 import sys
 import sysconfig
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -79,6 +80,12 @@ class Workers:
             if self.kind != kind and getattr(self, name) != unset:
                 raise ValueError(f'{name} is given, but only kind = "{kind}" uses it')
 
+        if self.backend == "slurm-cluster" and "partition" not in self.resources:
+            raise ValueError(
+                f"resources is {dict(self.resources)} without a partition, which SLURM jobs of "
+                "executorlib need: give one of those that sinfo lists"
+            )
+
     def executor(self) -> AbstractContextManager[Executor]:
         """The executor; leaving the block ends its processes.
 
@@ -109,10 +116,25 @@ def _executorlib(workers: Workers) -> Iterator[Executor]:
         import executorlib
     make = getattr(executorlib, _EXECUTORLIB[workers.backend])
     options: dict[str, Any] = {"max_workers": workers.count, "block_allocation": True}
-    if workers.backend == "single-node":
-        options["hostname_localhost"] = True
-    resources = {"threads_per_core": workers.threads, **workers.resources}
-    with make(resource_dict=resources, **options) as executor:
+    options["resource_dict"] = {"threads_per_core": workers.threads, **workers.resources}
+    with ExitStack() as stack:
+        if workers.backend == "single-node":
+            options["hostname_localhost"] = True
+        if workers.backend.endswith("-cluster"):
+            # jobs find their scripts in it, on all machines: beside where the job was started
+            folder = tempfile.TemporaryDirectory(prefix=".executorlib-", dir=Path.cwd())
+            options["cache_directory"] = stack.enter_context(folder)
+        try:
+            with warnings.catch_warnings():
+                # it passes them on all the same, such as the partition
+                warnings.filterwarnings("ignore", message="The following keys are not recognized")
+                executor = stack.enter_context(make(**options))
+        except ImportError as error:
+            raise ImportError(
+                f"{error.name}, which executorlib needs for the backend {workers.backend!r}, is "
+                "not installed: pip install 'executorlib[cluster]' for SLURM, or see its "
+                "installation page"
+            ) from error
         try:
             yield executor
         except BaseException:
