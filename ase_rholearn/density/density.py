@@ -17,12 +17,13 @@ from ..basis import Basis, to_tensormap
 from ..files import atomic_write
 from ..structures import check_atoms, total_charge
 from . import electrostatics, moments
+from .charges import HirshfeldAtoms, hirshfeld_atoms, voronoi_charges
 from .cube import write_cube
 from .frame import grid_frame
 from .grid import Grid, evaluate_on_grid
-from .hirshfeld import hirshfeld_populations
 from .picture import Drawable
 from .points import evaluate_at_points
+from .quadrature_file import write_quadrature
 from .terms import AtomTerms, density_terms
 
 if TYPE_CHECKING:
@@ -224,33 +225,24 @@ class Density(Drawable):
         Parameters
         ----------
         scheme
-            ``"hirshfeld"``, with the basis's own atomic densities as free atoms.
+            ``"hirshfeld"``: shares in proportion to the free atoms, which are the atomic
+            densities of the basis; see :meth:`hirshfeld` for more than the charges.
+            ``"voronoi"``: the deformation density in the region nearest to each atom.
         level
             Quality of the quadrature, 0 to 5.
         """
-        if scheme != "hirshfeld":
-            raise ValueError(f'scheme is {scheme!r}: give "hirshfeld"')
-        if not self.basis.atomic_densities:
-            raise ValueError(
-                f"the basis {self.basis.name!r} has no atomic densities, which Hirshfeld charges "
-                "need: use a basis that has them, see Basis.with_atomic_densities"
-            )
-        numbers, positions, cell = self._geometry()
-        zero = np.zeros(len(self.coefficients))
-        extra = hirshfeld_populations(
-            self.basis,
-            numbers,
-            positions,
-            self._terms(TOLERANCE, baseline=False),
-            density_terms(self.basis, numbers, positions, zero, tolerance=1e-24),
-            cell,
-            self.atoms.pbc,
-            level=level,
-        )
-        charges = self.core_charges - self.basis.baseline_electrons(numbers) - extra
-        # what the quadrature missed, spread evenly
-        missed = self.core_charges.sum() - self.number_of_electrons - charges.sum()
-        return charges + missed / len(charges)
+        if scheme == "hirshfeld":
+            return hirshfeld_atoms(self, level=level).charges
+        if scheme == "voronoi":
+            return voronoi_charges(self, level=level)
+        raise ValueError(f'scheme is {scheme!r}: give "hirshfeld" or "voronoi"')
+
+    def hirshfeld(self, *, level: int = 3) -> HirshfeldAtoms:
+        """Charges, dipoles and volumes of Hirshfeld's atoms.
+
+        ``level`` is the quality of the quadrature, 0 to 5.
+        """
+        return hirshfeld_atoms(self, level=level)
 
     # values ------------------------------------------------------------------------
 
@@ -387,6 +379,15 @@ class Density(Drawable):
             self._write_npz(path)
         else:
             raise ValueError(f"path is {os.fspath(path)!r}: give a name that ends in .cube or .npz")
+
+    def write_quadrature(self, path: str | os.PathLike[str], *, level: int = 4) -> None:
+        """Write the density on a quadrature grid, for programs that divide it among atoms.
+
+        denspart and horton-part's ``part-periodic`` read the file; see
+        :mod:`ase_rholearn.density.quadrature_file` for its arrays. Molecules only.
+        ``level`` is the quality of the grid, 0 to 5.
+        """
+        write_quadrature(self, path, level=level)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Density:
