@@ -54,7 +54,7 @@ def write_quadrature(rho: Density, path: str | os.PathLike[str], *, level: int =
     positions = atoms.positions / units.Bohr
     blocks = []
     for points, weights in molecular_quadrature(atoms.numbers, positions, level):
-        used = weights > _NO_WEIGHT
+        used = np.abs(weights) > _NO_WEIGHT
         blocks.append((points[used], weights[used]))
     points = np.concatenate([points for points, _ in blocks])
     density = rho.evaluate(points * units.Bohr) * units.Bohr**3
