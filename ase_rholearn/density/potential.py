@@ -28,6 +28,10 @@ from .points import Images, compact_blocks, harmonic_derivatives
 _CLASS_RATIO = 1.3
 
 
+#: Distance from a nucleus (bohr) that counts as none.
+_AT_NUCLEUS = 1e-9
+
+
 @dataclass(frozen=True)
 class Multiplet:
     """Charge distribution sum_km q_km S_lm exp(-a_k r^2) of one atom and one l.
@@ -209,6 +213,8 @@ def short_range_potential(
 def _atom_potential(charge: AtomCharge, vectors: torch.Tensor, field: bool) -> torch.Tensor:
     """Potential (n, 1) or field (n, 3) of one atom at vectors from it."""
     r, order = torch.sort(torch.linalg.norm(vectors, dim=1))
+    # periods may move a point off a nucleus by rounding
+    r = torch.where(r < _AT_NUCLEUS, 0.0, r)
     vectors = vectors[order]
     l_max = max((m.l for m in charge.multiplets), default=0)
     harmonics = solid_harmonics(vectors, l_max)
