@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from .density import Density
 
 #: Density of a free atom (e/bohr^3) below which it has no share in a point.
-_VACUUM = 1e-14
+_VACUUM = 1e-11
 
 #: Weights (bohr^3, some rules have negative ones) of points that are left out.
 _NO_WEIGHT = 1e-14
 
 #: What may be neglected in a term of the deformation density, and where Voronoi cells without
 #: a wall end, e/bohr^3.
-_TOLERANCE = 1e-12
+_TOLERANCE = 1e-10
 _END = 1e-9
 
 #: Radial points and degree of the Lebedev rule in a Voronoi cell for each quality level. Walls
