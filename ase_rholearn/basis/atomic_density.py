@@ -51,6 +51,11 @@ class AtomicDensity:
         a = np.array(self.exponents)
         return 4 * np.pi * radial_moment(a, 2) * np.array(self.amplitudes)
 
+    def moment(self, power: int) -> float:
+        """The integral of the density times r^power over space, e bohr^power."""
+        per_amplitude = 4 * np.pi * radial_moment(np.array(self.exponents), power + 2)
+        return float(per_amplitude @ np.array(self.amplitudes))
+
     def value(self, r: np.ndarray) -> np.ndarray:
         """Density at radii in bohr, in electrons per bohr^3."""
         r = np.asarray(r, dtype=float)

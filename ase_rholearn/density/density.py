@@ -16,12 +16,14 @@ from scipy.linalg import cho_factor, cho_solve
 from ..basis import Basis, to_tensormap
 from ..files import atomic_write
 from ..structures import check_atoms, total_charge
+from . import electrostatics, moments
+from .charges import HirshfeldAtoms, hirshfeld_atoms, voronoi_charges
 from .cube import write_cube
 from .frame import grid_frame
 from .grid import Grid, evaluate_on_grid
-from .hirshfeld import hirshfeld_populations
 from .picture import Drawable
 from .points import evaluate_at_points
+from .quadrature_file import write_quadrature
 from .terms import AtomTerms, density_terms
 
 if TYPE_CHECKING:
@@ -181,39 +183,66 @@ class Density(Drawable):
         shapes = self.coefficients @ self.basis.dipoles(numbers) * units.Bohr
         return monopoles @ (positions - origin) - shapes
 
+    def quadrupole(self, *, traceless: bool = True, origin: Any = None) -> np.ndarray:
+        """Quadrupole moment of nuclei and electrons: (3, 3) e Angstrom^2, in closed form.
+
+        Parameters
+        ----------
+        traceless
+            Buckingham's sum of q (3 r_i r_j - r^2 delta_ij) / 2; if False the plain second
+            moments, the sum of q r_i r_j.
+        origin
+            Angstrom; the centre of nuclear charge if left out.
+
+        Raises
+        ------
+        ValueError
+            The structure is periodic: its moments are not defined.
+        """
+        return moments.quadrupole(self, traceless=traceless, origin=origin)
+
+    def octupole(self, *, traceless: bool = True, origin: Any = None) -> np.ndarray:
+        """Octupole moment of nuclei and electrons: (3, 3, 3) e Angstrom^3, in closed form.
+
+        Parameters
+        ----------
+        traceless
+            Buckingham's sum of q [5 r_i r_j r_k - r^2 (r_i delta_jk + r_j delta_ik +
+            r_k delta_ij)] / 2; if False the plain third moments, the sum of q r_i r_j r_k.
+        origin
+            Angstrom; the centre of nuclear charge if left out.
+
+        Raises
+        ------
+        ValueError
+            The structure is periodic: its moments are not defined.
+        """
+        return moments.octupole(self, traceless=traceless, origin=origin)
+
     def charges(self, scheme: str = "hirshfeld", *, level: int = 3) -> np.ndarray:
         """Partial charges: shape (natoms,), e; they add up to the total charge.
 
         Parameters
         ----------
         scheme
-            ``"hirshfeld"``, with the basis's own atomic densities as free atoms.
+            ``"hirshfeld"``: shares in proportion to the free atoms, which are the atomic
+            densities of the basis; see :meth:`hirshfeld` for more than the charges.
+            ``"voronoi"``: the deformation density in the region nearest to each atom.
         level
             Quality of the quadrature, 0 to 5.
         """
-        if scheme != "hirshfeld":
-            raise ValueError(f'scheme is {scheme!r}: give "hirshfeld"')
-        if not self.basis.atomic_densities:
-            raise ValueError(
-                f"the basis {self.basis.name!r} has no atomic densities, which Hirshfeld charges "
-                "need: use a basis that has them, see Basis.with_atomic_densities"
-            )
-        numbers, positions, cell = self._geometry()
-        zero = np.zeros(len(self.coefficients))
-        extra = hirshfeld_populations(
-            self.basis,
-            numbers,
-            positions,
-            self._terms(TOLERANCE, baseline=False),
-            density_terms(self.basis, numbers, positions, zero, tolerance=1e-24),
-            cell,
-            self.atoms.pbc,
-            level=level,
-        )
-        charges = self.core_charges - self.basis.baseline_electrons(numbers) - extra
-        # what the quadrature missed, spread evenly
-        missed = self.core_charges.sum() - self.number_of_electrons - charges.sum()
-        return charges + missed / len(charges)
+        if scheme == "hirshfeld":
+            return hirshfeld_atoms(self, level=level).charges
+        if scheme == "voronoi":
+            return voronoi_charges(self, level=level)
+        raise ValueError(f'scheme is {scheme!r}: give "hirshfeld" or "voronoi"')
+
+    def hirshfeld(self, *, level: int = 3) -> HirshfeldAtoms:
+        """Charges, dipoles and volumes of Hirshfeld's atoms.
+
+        ``level`` is the quality of the quadrature, 0 to 5.
+        """
+        return hirshfeld_atoms(self, level=level)
 
     # values ------------------------------------------------------------------------
 
@@ -270,6 +299,59 @@ class Density(Drawable):
         )
         return Grid(values / units.Bohr**3, frame.origin, frame.cell)
 
+    # electrostatics ----------------------------------------------------------------
+
+    def potential(self, points: Any) -> np.ndarray:
+        """Electrostatic potential of nuclei and electrons at points (n, 3) in Angstrom.
+
+        In closed form; infinite at a nucleus. For molecules it goes to zero far away; for
+        crystals, whose point nuclei (or cores) keep their whole potential, its average over
+        the cell is zero.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n,), V: the energy of a positive unit charge in eV.
+
+        Raises
+        ------
+        ValueError
+            The cell is charged, or periodic in only one or two directions.
+        """
+        return electrostatics.potential(self, _check_points(points))
+
+    def electric_field(self, points: Any) -> np.ndarray:
+        """Electric field, minus the gradient of :meth:`potential`: shape (n, 3), V/Angstrom.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`potential`, or a point is at a nucleus.
+        """
+        return electrostatics.electric_field(self, _check_points(points))
+
+    def potential_on_grid(
+        self,
+        spacing: float = 0.2,
+        margin: float = 3.0,
+        *,
+        shape: tuple[int, int, int] | None = None,
+    ) -> Grid:
+        """:meth:`potential` on a uniform grid, see :meth:`on_grid`: V."""
+        frame = grid_frame(self.atoms, spacing, margin, shape)
+        return electrostatics.potential_on_frame(self, frame)
+
+    def hartree_energy(self) -> float:
+        """Coulomb energy of the electrons of a molecule with themselves: eV, in closed form."""
+        return electrostatics.hartree_energy(self)
+
+    def coulomb_interaction(self, other: Density) -> float:
+        """Coulomb energy between two molecules, all nuclei and electrons: eV, in closed form.
+
+        Of two fragments it is the electrostatic part of their interaction, with overlap.
+        """
+        return electrostatics.coulomb_interaction(self, other)
+
     # conversion and files ----------------------------------------------------------
 
     def to_tensormap(self) -> TensorMap:
@@ -297,6 +379,15 @@ class Density(Drawable):
             self._write_npz(path)
         else:
             raise ValueError(f"path is {os.fspath(path)!r}: give a name that ends in .cube or .npz")
+
+    def write_quadrature(self, path: str | os.PathLike[str], *, level: int = 4) -> None:
+        """Write the density on a quadrature grid, for programs that divide it among atoms.
+
+        denspart and horton-part's ``part-periodic`` read the file; see
+        :mod:`ase_rholearn.density.quadrature_file` for its arrays. Molecules only.
+        ``level`` is the quality of the grid, 0 to 5.
+        """
+        write_quadrature(self, path, level=level)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Density:
@@ -375,11 +466,7 @@ class Density(Drawable):
         )
 
     def _at_points(self, points: Any, derivative: str, tolerance: float) -> np.ndarray:
-        points = np.asarray(points, dtype=float)
-        if points.ndim != 2 or points.shape[1] != 3:
-            raise ValueError(f"points has shape {points.shape}: give (n, 3) in Angstrom")
-        if not np.isfinite(points).all():
-            raise ValueError("points contains NaN or infinity: give finite coordinates")
+        points = _check_points(points)
         _, _, cell = self._geometry()
         terms = self._terms(tolerance)
         return evaluate_at_points(
@@ -405,6 +492,16 @@ class Density(Drawable):
                 coefficients=self.coefficients,
                 raw_coefficients=self.raw_coefficients,
             )
+
+
+def _check_points(points: Any) -> np.ndarray:
+    """Points as an array (n, 3), after checks."""
+    points = np.asarray(points, dtype=float)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError(f"points has shape {points.shape}: give (n, 3) in Angstrom")
+    if not np.isfinite(points).all():
+        raise ValueError("points contains NaN or infinity: give finite coordinates")
+    return points
 
 
 def _rebuild(atoms: Atoms, basis: Basis, raw_coefficients: np.ndarray, normalize: bool) -> Density:

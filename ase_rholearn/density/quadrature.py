@@ -50,8 +50,7 @@ def molecular_quadrature(
 @lru_cache(maxsize=128)
 def atomic_quadrature(z: int, level: int) -> tuple[np.ndarray, np.ndarray]:
     """Points about the origin and weights for one free atom: shapes (n, 3) and (n,)."""
-    if level not in LEVELS:
-        raise ValueError(f"level is {level!r}: give 0 (coarse) to {max(LEVELS)} (fine)")
+    check_level(level)
     n_radial, degree = LEVELS[level]
     r, radial_weights = _radial_rule(n_radial, _radius(z))
     directions, angular_weights = lebedev_rule(degree)
@@ -60,6 +59,12 @@ def atomic_quadrature(z: int, level: int) -> tuple[np.ndarray, np.ndarray]:
     points.setflags(write=False)
     weights.setflags(write=False)
     return points, weights
+
+
+def check_level(level: int) -> None:
+    """Raise a ValueError unless there is such a quality level."""
+    if level not in LEVELS:
+        raise ValueError(f"level is {level!r}: give 0 (coarse) to {max(LEVELS)} (fine)")
 
 
 def becke_weights(
