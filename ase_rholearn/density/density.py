@@ -16,7 +16,7 @@ from scipy.linalg import cho_factor, cho_solve
 from ..basis import Basis, to_tensormap
 from ..files import atomic_write
 from ..structures import check_atoms, total_charge
-from .cube import write_cube
+from .files import write_cube
 from .frame import grid_frame
 from .grid import Grid, evaluate_on_grid
 from .hirshfeld import hirshfeld_populations

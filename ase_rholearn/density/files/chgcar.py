@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.io import ParseError
 from ase.io.vasp import read_vasp
 
-from .grid import Grid
+from ..grid import Grid
 
 #: Fortran leaves the E out of an exponent of three digits.
 _LONG_EXPONENT = re.compile(r"(\d)([+-]\d{3})\b")
