@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ase_rholearn.density.files.numbers import NumberWriter, read_numbers, scientific
+from ase_rholearn.density.files.numbers import (
+    NumberWriter,
+    _fixed,
+    read_numbers,
+    read_rows,
+    scientific,
+)
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -95,6 +101,65 @@ def test_back(values: list[float]) -> None:
     """Any layout is read to the last bit."""
     text = "\n\t ".join(map(repr, values)).encode()
     assert read_numbers(io.BytesIO(text), len(values)).tolist() == values
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    values=st.lists(FINITE | st.floats(-1e3, 1e3), min_size=1, max_size=30),
+    row=st.sampled_from([1, 2, 6, 7, 13]),
+)
+def test_fixed_columns_give_the_closest_doubles(values: list[float], row: int) -> None:
+    array = np.resize(values, len(values) * row)
+    text = written(array, row, 5)
+    expected = np.array([float(word) for word in text.split()])
+    back = read_rows(io.BytesIO(text), len(array), row)
+    assert back.tobytes() == expected.tobytes()  # signs of zeros too
+
+
+def test_fixed_columns_of_all_sizes() -> None:
+    rng = np.random.default_rng(0)
+    text = written(rng.normal(size=60_000) * 10.0 ** rng.uniform(-80, 80, 60_000), 40, 5)
+    assert _fixed(text, 40, 40 * 13 + 7) is not None
+    back = read_rows(io.BytesIO(text), 60_000, 40)
+    assert back.tolist() == [float(word) for word in text.split()]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"1.00000E+00", b"1.0000E+000"),
+        (b"1.00000E+00", b"0.10000D+01"),
+        (b"1.00000E+00", b"     100e-2"),
+        (b" 1.00000E+00", b"+1.00000e+00"),
+        (b" 1.00000E+00", b" +01.00000E0"),
+        (b"  1.00000E+00", b"\t  1.0000E+00"),
+        (b"  1.00000E+00\n", b"  1.00000E+00\r\n"),
+        (b"  1.00000E+00", b" 1.0"),
+        (b"  1.00000E+00", b"\n  1.00000E+00"),
+    ],
+)
+def test_columns_that_are_not_fixed(old: bytes, new: bytes) -> None:
+    text = written(np.array([-2.5, 3.0, 1.0, 1e-30] * 2), 4, 5)
+    assert old in text or b"\n" in old
+    for count in (1, 2):
+        changed = text.replace(old, new, count)
+        assert read_rows(io.BytesIO(changed), 8, 4).tolist() == [-2.5, 3.0, 1.0, 1e-30] * 2
+
+
+def test_every_damage_of_one_byte() -> None:
+    """Whatever a byte is changed to, the numbers are Python's or there is an error."""
+    text = written(np.array([-2.5, 3.0, 1.0, 1e-30]), 4, 5)
+    for place, byte in np.ndindex(len(text), 256):
+        damaged = text[:place] + bytes([byte]) + text[place + 1 :]
+        try:
+            expected = [float(x) for x in damaged.upper().replace(b"D", b"E").split()[:4]]
+        except ValueError:
+            expected = []
+        try:
+            found = read_rows(io.BytesIO(damaged), 4, 4).tolist()
+        except ValueError:
+            found = []
+        assert found == (expected if len(expected) == 4 else []), damaged
 
 
 def test_blocks_end_inside_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from ase import Atoms, units
 
 from ...files import atomic_write
 from ..grid import Grid
-from .numbers import NumberWriter, read_numbers
+from .numbers import NumberWriter, read_rows
 
 #: Values of a line, and digits after the point: the layout of Fortran's 6E13.5.
 _PER_LINE, _DECIMALS = 6, 5
@@ -88,7 +88,9 @@ def read_cube(path: str | os.PathLike[str], *, unit: float = units.Bohr**3) -> t
     try:
         with path.open("rb") as stream:
             atoms, frame, sets, repeated = _read_header(stream)
-            values = read_numbers(stream, frame.values.size) if sets == 1 else np.zeros(0)
+            values = (
+                read_rows(stream, frame.values.size, frame.shape[2]) if sets == 1 else np.zeros(0)
+            )
     except (ValueError, IndexError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path} is not a cube file, or it is truncated: give a complete Gaussian cube"
