@@ -2,7 +2,31 @@
 
 from .density import Density
 from .difference import DensityDifference, nmae
-from .files import read_cube, write_cube
+from .files import (
+    read_chgcar,
+    read_cube,
+    read_grid,
+    read_xsf,
+    write_chgcar,
+    write_cp2k_density,
+    write_cube,
+    write_grid,
+    write_xsf,
+)
 from .grid import Grid
 
-__all__ = ["Density", "DensityDifference", "Grid", "nmae", "read_cube", "write_cube"]
+__all__ = [
+    "Density",
+    "DensityDifference",
+    "Grid",
+    "nmae",
+    "read_chgcar",
+    "read_cube",
+    "read_grid",
+    "read_xsf",
+    "write_chgcar",
+    "write_cp2k_density",
+    "write_cube",
+    "write_grid",
+    "write_xsf",
+]

@@ -7,7 +7,7 @@ voxels fill the cell; ASE and VESTA read it the same way.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +17,7 @@ from ase import Atoms, units
 from ...files import atomic_write
 from ..grid import Grid
 from .numbers import NumberWriter, read_rows
+from .slabs import checked_slabs
 
 #: Values of a line, and digits after the point: the layout of Fortran's 6E13.5.
 _PER_LINE, _DECIMALS = 6, 5
@@ -102,28 +103,6 @@ def read_cube(path: str | os.PathLike[str], *, unit: float = units.Bohr**3) -> t
         values = np.ascontiguousarray(values[:-1, :-1, :-1])
     values /= unit
     return atoms, Grid(values, frame.origin, atoms.cell.array.copy())
-
-
-def checked_slabs(grid: Grid, slabs: Iterable[np.ndarray] | None) -> Iterator[np.ndarray]:
-    """Pieces of a grid along x, whose shapes are right: arrays (n, ny, nz) of float64.
-
-    Without ``slabs`` the values of the grid itself are the one piece.
-    """
-    if slabs is None:
-        yield np.asarray(grid.values, dtype=float)
-        return
-    planes, (nx, ny, nz) = 0, grid.shape
-    for slab in slabs:
-        slab = np.asarray(slab, dtype=float)
-        planes += len(slab) if slab.ndim else 0
-        if slab.ndim != 3 or slab.shape[1:] != (ny, nz) or planes > nx:
-            raise ValueError(
-                f"slabs: a piece of shape {slab.shape} brings the planes along x to {planes}: "
-                f"give pieces (n, {ny}, {nz}) with {nx} planes in all"
-            )
-        yield slab
-    if planes != nx:
-        raise ValueError(f"slabs: {planes} planes along x were given, the grid has {nx}")
 
 
 def _header(atoms: Atoms, grid: Grid, comment: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from math import floor, log10
 from typing import IO
@@ -92,6 +92,21 @@ class NumberWriter:
         counts = [min(self._per_line, row - k) for k in range(0, row, self._per_line)]
         lines = "".join(one * count + "\n" for count in counts)
         return (lines * (len(values) // row) % tuple(values.tolist())).encode("ascii")
+
+
+def continuous(
+    pieces: Iterable[np.ndarray], decimals: int, per_line: int, factor: float = 1.0
+) -> Iterator[bytes]:
+    """Text of pieces of numbers in full lines; only the last line may be shorter.
+
+    All pieces but the last have a length that is a multiple of ``per_line``.
+    """
+    writer = NumberWriter(per_line, decimals, per_line)
+    for piece in pieces:
+        full = len(piece) // per_line * per_line
+        yield from writer.text(piece[:full], factor)
+        if rest := len(piece) - full:
+            yield from NumberWriter(rest, decimals, per_line).text(piece[full:], factor)
 
 
 def scientific(values: np.ndarray, decimals: int) -> np.ndarray | None:
