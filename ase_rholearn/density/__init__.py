@@ -1,9 +1,19 @@
 """Electron densities: values, moments, charges, comparison and files."""
 
 from .charges import HirshfeldAtoms
-from .cube import read_cube, write_cube
 from .density import Density
 from .difference import DensityDifference, nmae
+from .files import (
+    read_chgcar,
+    read_cube,
+    read_grid,
+    read_xsf,
+    write_chgcar,
+    write_cp2k_density,
+    write_cube,
+    write_grid,
+    write_xsf,
+)
 from .grid import Grid
 
 __all__ = [
@@ -12,6 +22,13 @@ __all__ = [
     "Grid",
     "HirshfeldAtoms",
     "nmae",
+    "read_chgcar",
     "read_cube",
+    "read_grid",
+    "read_xsf",
+    "write_chgcar",
+    "write_cp2k_density",
     "write_cube",
+    "write_grid",
+    "write_xsf",
 ]

@@ -18,7 +18,7 @@ from ..files import atomic_write
 from ..structures import check_atoms, total_charge
 from . import electrostatics, moments
 from .charges import HirshfeldAtoms, hirshfeld_atoms, voronoi_charges
-from .cube import write_cube
+from .files import format_of, write_grid
 from .frame import grid_frame
 from .grid import Grid, evaluate_on_grid
 from .picture import Drawable
@@ -365,20 +365,18 @@ class Density(Drawable):
         spacing: float = 0.1,
         margin: float = 3.0,
     ) -> None:
-        """Write to a file whose suffix says how.
+        """Write to a file whose name says how.
 
-        ``.cube``: the density on a grid (``spacing`` and ``margin`` as for
-        :meth:`on_grid`). ``.npz``: structure, basis and coefficients, without loss; see
-        :meth:`read`.
+        ``.npz``: structure, basis and coefficients, without loss; see :meth:`read`.
+        Otherwise the density on a grid (``spacing`` and ``margin`` as for :meth:`on_grid`),
+        in the formats of :func:`~ase_rholearn.density.write_grid`: cube, CHGCAR, XSF, HDF5.
         """
-        suffix = Path(path).suffix.lower()
-        if suffix == ".cube":
-            grid = self.on_grid(spacing, margin)
-            write_cube(path, self.atoms, grid, comment=f"Electron density, {self.basis.kind}")
-        elif suffix == ".npz":
+        if format_of(path) == "npz":
             self._write_npz(path)
-        else:
-            raise ValueError(f"path is {os.fspath(path)!r}: give a name that ends in .cube or .npz")
+            return
+        grid = self.on_grid(spacing, margin)
+        comment = f"Electron density, {self.basis.kind}"
+        write_grid(path, self.atoms, grid, comment=comment, metadata=self._metadata(spacing))
 
     def write_quadrature(self, path: str | os.PathLike[str], *, level: int = 4) -> None:
         """Write the density on a quadrature grid, for programs that divide it among atoms.
@@ -472,6 +470,17 @@ class Density(Drawable):
         return evaluate_at_points(
             terms, points / units.Bohr, cell, self.atoms.pbc, derivative=derivative
         )
+
+    def _metadata(self, spacing: float) -> dict[str, Any]:
+        """What a file of a grid says of the density."""
+        return {
+            "quantity": "electron density",
+            "kind": self.basis.kind,
+            "basis": self.basis.name,
+            "charge": self.charge,
+            "electrons": self.number_of_electrons,
+            "spacing": spacing,
+        }
 
     def _write_npz(self, path: str | os.PathLike[str]) -> None:
         header = {

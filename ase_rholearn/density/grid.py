@@ -5,11 +5,13 @@ Atomic units, except :class:`Grid`, which is public and in ASE's units.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from ase import Atoms
 
 from ..basis import harmonic_polynomials
 from .points import evaluate_at_points
@@ -62,6 +64,12 @@ class Grid:
     def points(self) -> np.ndarray:
         """Coordinates of all points, shape (nx, ny, nz, 3), in Angstrom."""
         return grid_points(self.origin, self.cell, self.shape)
+
+    def write(self, path: str | os.PathLike[str], atoms: Atoms) -> None:
+        """Write to a file, see :func:`~ase_rholearn.density.write_grid`."""
+        from .files import write_grid
+
+        write_grid(path, atoms, self)
 
 
 def grid_points(origin: np.ndarray, cell: np.ndarray, shape: Sequence[int]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,17 @@ from ase.data.colors import jmol_colors
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from .grid import Grid
+    from .viewer import View
+
 #: Densities below this (e/Angstrom^3) are drawn as nothing; it is well outside a molecule.
 _FAINT = 1e-3
 
 #: Atoms farther than this from the plane (Angstrom) are not marked.
 _NEAR = 0.6
+
+#: Isovalue of densities to begin with (e/Angstrom^3): it shows the bonds.
+_ISOVALUE = 0.3
 
 #: Dots an inch of files.
 _RESOLUTION = 150
@@ -70,11 +76,74 @@ class Drawable:
     #: Whether values of both signs are to be expected.
     _signed = False
 
+    @property
+    def _name(self) -> str:
+        return "difference" if self._signed else "density"
+
     atoms: Atoms
 
     def evaluate(self, points: Any) -> np.ndarray:
         """Values (n,) in e/Angstrom^3 at points (n, 3) in Angstrom."""
         raise NotImplementedError
+
+    def on_grid(self, spacing: float = 0.1, margin: float = 3.0) -> Grid:
+        """Values on a uniform grid over the cell or around the molecule."""
+        raise NotImplementedError
+
+    def view(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        others: Mapping[str, Drawable] | None = None,
+        isovalue: float | None = None,
+        spacing: float | None = None,
+        margin: float = 2.5,
+        title: str = "",
+    ) -> View:
+        """Isosurfaces on a page that works offline, in any browser or inline in a notebook.
+
+        The page has everything in it: values on a grid, the structure, and a script that draws
+        surfaces at the isovalue of a slider (WebGL 2). Differences have two surfaces, blue
+        where positive and orange where negative.
+
+        Parameters
+        ----------
+        path
+            HTML file to write. Left out: only return the page.
+        others
+            Densities or differences to switch to, by name.
+        isovalue
+            Where the slider begins, e/Angstrom^3.
+        spacing
+            Of the grid, Angstrom. Left out: a quarter of a million points or less.
+        margin
+            Space around a molecule, Angstrom.
+        title
+            Left out: the chemical formula.
+
+        Returns
+        -------
+        ase_rholearn.density.viewer.View
+            Notebooks show it.
+        """
+        from .viewer import Field, view, view_spacing
+
+        if isovalue is not None and not isovalue > 0:
+            raise ValueError(f"isovalue is {isovalue}: give a positive value in e/Angstrom^3")
+        fields = {}
+        for name, drawn in {self._name: self, **(others or {})}.items():
+            step = spacing
+            if step is None:
+                box = drawn.on_grid(1.0, margin).cell
+                step = view_spacing(abs(float(np.linalg.det(box))))
+            start = isovalue if drawn is self else None
+            if start is None and not drawn._signed:
+                start = _ISOVALUE
+            fields[name] = Field(drawn.on_grid(step, margin), signed=drawn._signed, isovalue=start)
+        page = view(self.atoms, fields, title=title)
+        if path is not None:
+            page.write(path)
+        return page
 
     def plot(
         self,

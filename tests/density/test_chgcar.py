@@ -12,7 +12,7 @@ from ase.calculators.vasp import VaspChargeDensity
 
 from ase_rholearn import Basis, Density
 from ase_rholearn.density import Grid
-from ase_rholearn.density.chgcar import looks_like_chgcar, read_chgcar
+from ase_rholearn.density.files.chgcar import looks_like_chgcar, read_chgcar
 
 CELL = np.array([[3.0, 0, 0], [1.0, 3.0, 0], [0.2, 0.5, 4.0]])
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import ase.io
@@ -136,6 +138,51 @@ def test_difference_as_cube(
     )
 
 
+def test_slabs_make_the_same_file(crystal_density: Density, tmp_path: Path) -> None:
+    """Pieces along x, one at a time, as a generator hands them out."""
+    grid, atoms = crystal_density.on_grid(shape=(7, 5, 9)), crystal_density.atoms
+    empty = Grid(np.broadcast_to(np.zeros(1), grid.shape), grid.origin, grid.cell)
+    write_cube(tmp_path / "whole.cube", atoms, grid)
+    for edges in ([0, 7], [0, 1, 2, 6, 7], [0, 3, 3, 7]):
+        pieces = (grid.values[a:b] for a, b in pairwise(edges))
+        write_cube(tmp_path / "slabs.cube", atoms, empty, slabs=pieces)
+        assert (tmp_path / "slabs.cube").read_bytes() == (tmp_path / "whole.cube").read_bytes()
+    # other orders in memory too
+    write_cube(tmp_path / "slabs.cube", atoms, empty, slabs=[np.asfortranarray(grid.values)])
+    assert (tmp_path / "slabs.cube").read_bytes() == (tmp_path / "whole.cube").read_bytes()
+
+
+def test_a_grid_need_not_fit_into_memory(tmp_path: Path) -> None:
+    """Slabs and text come and go: 32 MB of values, a quarter of that at any time."""
+    shape, slab = (400, 100, 100), np.random.default_rng(0).random((5, 100, 100))
+    frame = Grid(np.broadcast_to(np.zeros(1), shape), np.zeros(3), np.eye(3))
+    write_cube(tmp_path / "first.cube", Atoms("H"), frame, slabs=(slab for _ in range(80)))
+    tracemalloc.start()
+    write_cube(tmp_path / "x.cube", Atoms("H"), frame, slabs=(slab for _ in range(80)))
+    assert tracemalloc.get_traced_memory()[1] < 8e6
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shapes", [[(2, 5, 9)], [(8, 5, 9)], [(7, 5, 8)], [(7, 45)], [()]])
+def test_slabs_of_another_grid(
+    crystal_density: Density, tmp_path: Path, shapes: list[tuple[int, ...]]
+) -> None:
+    grid = crystal_density.on_grid(shape=(7, 5, 9))
+    slabs = [np.zeros(shape) for shape in shapes]
+    with pytest.raises(ValueError, match=r"slabs: .*7"):
+        write_cube(tmp_path / "x.cube", crystal_density.atoms, grid, slabs=slabs)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_layout_is_that_of_fortran(tmp_path: Path) -> None:
+    """Thirteen columns a value, so that readers with fixed formats find them (CP2K's)."""
+    values = np.arange(-8.0, 8.0).reshape(2, 1, 8)
+    write_cube(tmp_path / "x.cube", Atoms("H"), Grid(values, np.zeros(3), np.eye(3)), unit=1.0)
+    lines = (tmp_path / "x.cube").read_text().splitlines()[7:]
+    assert [len(line) for line in lines] == [78, 26, 78, 26]
+    assert lines[3] == "  6.00000E+00  7.00000E+00"
+
+
 # refusals ----------------------------------------------------------------------------------
 
 
@@ -162,6 +209,63 @@ def test_cube_of_several_orbitals(tmp_path: Path) -> None:
     (tmp_path / "two.cube").write_text("\n".join(lines))
     with pytest.raises(ValueError, match="has 2 sets of values: only one can be read"):
         read_cube(tmp_path / "two.cube")
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [(1, "OUTER LOOP: Z, MIDDLE LOOP: Y, INNER LOOP: X\n"), (3, "-1 1 0 0\n"), (2, "1 0 0\n")],
+)
+def test_cubes_that_would_be_misread(tmp_path: Path, line: int, text: str) -> None:
+    lines = ["a\n", "b\n", "1 0 0 0\n", "1 1 0 0\n", "1 0 1 0\n", "1 0 0 1\n", "1 1 0 0 0\n", "1"]
+    path = tmp_path / "x.cube"
+    path.write_text("".join(lines))
+    assert read_cube(path, unit=1.0)[1].values.tolist() == [[[1.0]]]
+    path.write_text("".join([*lines[:line], text, *lines[line + 1 :]]))
+    with pytest.raises(ValueError, match="is not a cube file"):
+        read_cube(path)
+
+
+def test_castep_repeats_the_ends(tmp_path: Path) -> None:
+    """ASE's reader is the reference."""
+    values = np.random.default_rng(0).random((3, 4, 5))
+    grid = Grid(values, np.zeros(3), np.array([[1.5, 0, 0], [0.2, 2, 0], [0, 0.1, 2.5]]))
+    path = tmp_path / "x.cube"
+    write_cube(path, Atoms("H"), grid)
+    path.write_text(path.read_text().replace("e/bohr^3, written", "castep2cube, written"))
+    with path.open() as stream:
+        expected = ase.io.cube.read_cube(stream)
+    atoms, back = read_cube(path, unit=1.0)
+    np.testing.assert_array_equal(back.values, expected["data"])
+    np.testing.assert_allclose(atoms.cell.array, expected["atoms"].cell.array, rtol=1e-12)
+    assert atoms.pbc.all()
+    assert back.shape == (2, 3, 4)
+
+
+def test_one_orbital_and_its_label(tmp_path: Path) -> None:
+    lines = [
+        "one",
+        "orbital",
+        "-1 0 0 0",
+        "1 1 0 0",
+        "1 0 1 0",
+        "1 0 0 1",
+        "1 1 0 0 0",
+        "1 17",
+        "5",
+    ]
+    (tmp_path / "one.cube").write_text("\n".join(lines))
+    assert read_cube(tmp_path / "one.cube", unit=1.0)[1].values.item() == 5.0
+    lines[7:] = ["2 17", "18", "5 6"]
+    (tmp_path / "two.cube").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="has 2 sets of values"):
+        read_cube(tmp_path / "two.cube")
+
+
+def test_values_that_are_none(tmp_path: Path) -> None:
+    grid = Grid(np.full((2, 2, 2), np.nan), np.zeros(3), np.eye(3))
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        write_cube(tmp_path / "x.cube", Atoms("H"), grid)
+    assert not list(tmp_path.iterdir())
 
 
 def test_unwritable_cube(water_density: Density, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ase import units
 
 from ...density import Grid, read_cube
-from ...density.chgcar import looks_like_chgcar, read_chgcar
+from ...density.files.chgcar import looks_like_chgcar, read_chgcar
 from .density import GridDensity
 
 #: What the values of a cube are divided by, to be e/Angstrom^3.

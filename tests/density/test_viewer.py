@@ -1,0 +1,175 @@
+"""The HTML viewer: what is in the page, and what a real browser draws of it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+
+from ase_rholearn import Basis, Density
+from ase_rholearn.density import Grid
+from ase_rholearn.density.viewer import Field, view
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def benzene() -> Density:
+    basis = Basis.from_shells({"C": [(0, [10.0, 2.0, 0.5]), (1, [0.6])], "H": [(0, [0.6])]})
+    atoms = molecule("C6H6")
+    atoms.rotate(25, (1, 2, 0))
+    carbon, hydrogen = [1.2, 0.8, 1.9, 0.05, 0.1, 0.05], [0.6]
+    coefficients = np.concatenate([carbon if z == 6 else hydrogen for z in atoms.numbers])
+    return Density(atoms, basis, coefficients)
+
+
+def contents(page: str) -> dict[str, Any]:
+    found = re.search(r"^const data = (.*);$", page, re.MULTILINE)
+    assert found
+    return json.loads(found.group(1))
+
+
+def decoded(field: dict[str, Any], softening: float) -> np.ndarray:
+    words = np.frombuffer(base64.b64decode(field["values"]), "<u2").reshape(field["shape"])
+    soft = field["low"] + (field["high"] - field["low"]) * words / 65535
+    return softening * np.sinh(soft)
+
+
+def test_the_page_needs_nothing_else(benzene: Density, tmp_path: Path) -> None:
+    changed = Density(benzene.atoms, benzene.basis, benzene.coefficients * 1.01, normalize=False)
+    others = {"deformation": changed - benzene}
+    returned = benzene.view(tmp_path / "rho.html", others=others, title="a <b> & c")
+    page = (tmp_path / "rho.html").read_text()
+    assert page == returned.page
+    assert len(page) < 5e6
+    assert not re.search(r"https?:|src=|href=|@import|import ", page)
+    assert "<title>a &lt;b&gt; &amp; c</title>" in page
+    assert "@DATA@" not in page
+    fields = contents(page)["fields"]
+    assert [field["name"] for field in fields] == ["density", "deformation"]
+    assert [field["signed"] for field in fields] == [False, True]
+    assert all(field["least"] <= field["start"] <= field["most"] for field in fields)
+    # a notebook gets the same page in a frame
+    frame = returned._repr_html_()
+    assert html.unescape(frame.split('srcdoc="')[1].split('"')[0]) == page
+
+
+def test_values_keep_three_digits(benzene: Density) -> None:
+    data = contents(benzene.view(spacing=0.3).page)
+    grid = benzene.on_grid(0.3, 2.5)
+    found = decoded(data["fields"][0], data["softening"])
+    np.testing.assert_allclose(found, grid.values, rtol=1e-3, atol=1e-6)
+
+
+def test_structure_and_periodic_ends() -> None:
+    atoms = molecule("H2O", vacuum=2.0)
+    atoms.pbc = True
+    grid = Grid(np.random.default_rng(0).random((4, 5, 6)), np.zeros(3), atoms.cell.array)
+    data = contents(view(atoms, {"x": Field(grid)}).page)
+    assert sorted(map(sorted, data["bonds"])) == [[0, 1], [0, 2]]
+    assert len(data["edges"]) == 12
+    values = decoded(data["fields"][0], data["softening"])
+    assert values.shape == (5, 6, 7)
+    np.testing.assert_array_equal(values[-1], values[0])
+    # the last plane is a cell away from the first
+    np.testing.assert_allclose(np.array(data["fields"][0]["step"])[0] * 4, atoms.cell.array[0])
+
+
+def test_mistakes(benzene: Density) -> None:
+    atoms, frame = Atoms("H"), (np.zeros(3), np.eye(3))
+    with pytest.raises(ValueError, match="fields is empty"):
+        view(atoms, {})
+    with pytest.raises(ValueError, match="'x' has no positive values"):
+        view(atoms, {"x": Field(Grid(np.zeros((2, 2, 2)), *frame))})
+    for values in (np.ones((1, 2, 2)), np.full((2, 2, 2), np.nan)):
+        with pytest.raises(ValueError, match="'x' needs two points along each axis, and finite"):
+            view(atoms, {"x": Field(Grid(values, *frame))})
+    with pytest.raises(ValueError, match="isovalue is -1: give a positive"):
+        benzene.view(isovalue=-1)
+
+
+# in a browser ----------------------------------------------------------------------------
+
+
+def chromium(folder: Path, *arguments: str) -> str:
+    command = [
+        CHROMIUM or "",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-unsafe-swiftshader",
+        f"--user-data-dir={folder / 'profile'}",
+        "--window-size=800,600",
+        "--virtual-time-budget=5000",
+        *arguments,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_browser_draws_it(benzene: Density, tmp_path: Path) -> None:
+    """The script runs to its end in less than two seconds, and colours appear."""
+    plt = pytest.importorskip("matplotlib.pyplot")
+    page = tmp_path / "rho.html"
+    changed = Density(benzene.atoms, benzene.basis, benzene.coefficients[::-1].copy())
+    (changed - benzene).view(page, others={"density": benzene})
+    body = re.search("<body[^>]*>", chromium(tmp_path, "--dump-dom", page.as_uri()))
+    assert body
+    numbers = dict(re.findall(r'data-(\w+)="(\d+)"', body.group()))
+    assert int(numbers["triangles"]) > 1000
+    assert int(numbers["ready"]) < 2000
+    picture = tmp_path / "rho.png"
+    chromium(tmp_path, f"--screenshot={picture}", page.as_uri())
+    pixels = plt.imread(picture)[60:-40, :, :3]
+    red, blue = pixels[..., 0], pixels[..., 2]
+    for coloured in (blue > red + 0.15, red > blue + 0.15):  # positive and negative surface
+        assert coloured.mean() > 0.02
+    assert (pixels.min(axis=2) > 0.99).mean() > 0.3  # white around it
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_the_surface_of_a_sphere(tmp_path: Path) -> None:
+    """Marching tetrahedra in the browser: a sphere's area, from points and faces."""
+    axis = np.linspace(-2, 2, 41)
+    distance = np.sqrt(sum(x * x for x in np.meshgrid(axis, axis, axis, indexing="ij")))
+    grid = Grid(np.exp(-distance), np.full(3, -2.0), np.eye(3) * 4.1)
+    page = view(Atoms("H"), {"x": Field(grid, isovalue=float(np.exp(-1.5)))}).page
+    script = """
+    const f = data.fields[0], s = isosurface(f, Math.asinh(Math.exp(-1.5) / data.softening));
+    let area = 0, off = 0;
+    const at = i => s.points.slice(3 * i, 3 * i + 3);
+    for (let i = 0; i < s.faces.length; i += 3) {
+      const [a, b, c] = [0, 1, 2].map(k => at(s.faces[i + k]));
+      area += Math.hypot(...cross(b.map((x, m) => x - a[m]), c.map((x, m) => x - a[m]))) / 2;
+    }
+    for (let i = 0; i < s.points.length / 3; i++) {
+      const p = at(i), r = Math.hypot(...p);
+      off = Math.max(off, Math.abs(r - 1.5), ...p.map((x, m) => Math.abs(s.normals[3*i+m] - x/r)));
+    }
+    const edges = new Set();
+    for (let i = 0; i < s.faces.length; i += 3) for (let k = 0; k < 3; k++) {
+      const [a, b] = [s.faces[i + k], s.faces[i + (k + 1) % 3]].sort((x, y) => x - y);
+      const key = a + "," + b;
+      if (!edges.delete(key)) edges.add(key);
+    }
+    document.body.dataset.result = JSON.stringify([area, off, edges.size]);
+    </script>"""
+    path = tmp_path / "sphere.html"
+    path.write_text(script.join(page.rsplit("</script>", 1)))
+    found = re.search(r'data-result="([^"]*)"', chromium(tmp_path, "--dump-dom", path.as_uri()))
+    assert found
+    area, off, loose_edges = json.loads(html.unescape(found.group(1)))
+    assert area == pytest.approx(4 * np.pi * 1.5**2, rel=2e-3)
+    assert off < 0.01
+    assert loose_edges == 0  # closed: every edge has two faces
