@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -155,16 +156,17 @@ class _Axis:
     def tables(
         self, window: range, centre: float, radius: float, exponents: torch.Tensor, degree: int
     ) -> torch.Tensor:
-        """x^i exp(-a x^2), summed over images: shape (degree + 1, n_terms, n_points)."""
+        """x^i exp(-a x^2), summed over images: shape (n_terms, degree + 1, n_points)."""
         x = self.origin + self.step * np.arange(window.start, window.stop) - centre
-        total = torch.zeros((degree + 1, len(exponents), len(x)), dtype=exponents.dtype)
-        for shift in self._image_shifts(x, radius):
-            moved = torch.from_numpy(x + shift).to(exponents.dtype)
-            gaussian = torch.exp(-exponents[:, None] * moved * moved)
-            for power in range(degree + 1):
-                total[power] += gaussian
-                gaussian = gaussian * moved
-        return total
+        images = x[None, :] + self._image_shifts(x, radius)[:, None]  # [image, point]
+        moved = torch.from_numpy(images).to(exponents.device)
+        powers = moved[None] ** torch.arange(degree + 1, device=moved.device)[:, None, None]
+        gaussians = torch.exp(-exponents.double()[:, None, None] * (moved * moved))
+        if len(images) == 1:
+            table = gaussians * powers[:, 0]
+        else:
+            table = torch.einsum("tsx,isx->tix", gaussians, powers)
+        return table.to(exponents.dtype)
 
     def _image_shifts(self, x: np.ndarray, radius: float) -> np.ndarray:
         if not self.periodic:
@@ -200,64 +202,53 @@ def _add_class(
     windows = [axis.window(c, terms.radius) for axis, c in zip(axes, centre, strict=True)]
     if any(len(window) == 0 for window in windows):
         return
-    degree = terms.l_max
     x, y, z = (
-        axis.tables(window, c, terms.radius, terms.exponents, degree)
+        axis.tables(window, c, terms.radius, terms.exponents, terms.l_max)
         for axis, window, c in zip(axes, windows, centre, strict=True)
-    )  # each [power, term, point]
-    cartesian = _cartesian_weights(terms)  # [i, j, k, term]
-    columns = [(k, _columns(cartesian[:, :, k])) for k in range(degree + 1)]
-    # [(k, term), z] of the terms that have power k
-    right = torch.cat([z[k][used] for k, used in columns])
-    rows = max(1, _TEMPORARY // (len(windows[1]) * (len(right) + len(windows[2]))))
+    )  # each [term, power, point]
+    cartesian = _cartesian_weights(terms)  # [k, term, j, i]
+    k, term = torch.nonzero(cartesian.abs().amax(dim=(2, 3)), as_tuple=True)
+    right = z[term, k]  # [(k, term), z]
+    along_x = torch.bmm(cartesian[k, term], x[term])  # [(k, term), j, x]
+    along_y = y[term]  # [(k, term), j, y]
+    rows = max(1, _TEMPORARY // (len(windows[1]) * len(right)))
     for start in range(0, len(windows[0]), rows):
         part = slice(start, start + rows)
-        left = torch.cat(
-            [
-                # [x, y, term] = sum_ij C_ijk,term x^i y^j
-                torch.einsum(
-                    "ijt,itx,jty->xyt", cartesian[:, :, k][..., used], x[:, used, part], y[:, used]
-                )
-                for k, used in columns
-            ],
-            dim=2,
-        )
-        box = (left.reshape(-1, left.shape[2]) @ right).reshape(*left.shape[:2], -1)
-        _add_box(values, box, [windows[0][part], windows[1], windows[2]])
-
-
-def _columns(weights: torch.Tensor) -> torch.Tensor:
-    """Indices of the terms that have any weight: weights [i, j, term] -> [n_used]."""
-    return torch.nonzero(weights.abs().amax(dim=(0, 1))).squeeze(1)
+        # [(k, term), x, y] = sum_j (sum_i C_ijk,term x^i) y^j
+        left = torch.bmm(along_x[..., part].transpose(1, 2), along_y)
+        _add_product(values, left, right, [windows[0][part], windows[1], windows[2]])
 
 
 def _cartesian_weights(terms: TermClass) -> torch.Tensor:
-    """Weights of monomials x^i y^j z^k: shape (l_max + 1,) * 3 + (n_terms,)."""
+    """Weights of monomials x^i y^j z^k: [k, term, j, i], shape (l_max + 1, n_terms, ...)."""
+    matrix = _polynomials(terms.l_max).to(terms.weights)  # [lm, (k, j, i)]
     size = terms.l_max + 1
-    total = torch.zeros((size, size, size, len(terms.exponents)), dtype=terms.weights.dtype)
+    return (terms.weights @ matrix).reshape(-1, size, size, size).transpose(0, 1)
+
+
+@cache
+def _polynomials(l_max: int) -> torch.Tensor:
+    """Solid harmonics of l = 0..l_max as polynomials: [lm, (k, j, i)], i fastest."""
+    size = l_max + 1
+    total = np.zeros((size * size, size, size, size))
     for l in range(size):
-        polynomials = _polynomials(l).to(terms.weights.dtype)
-        block = terms.weights[:, l * l : (l + 1) ** 2]
-        total[: l + 1, : l + 1, : l + 1] += torch.einsum("tm,mijk->ijkt", block, polynomials)
-    return total
+        block = harmonic_polynomials(l).transpose(0, 3, 2, 1)
+        total[l * l : (l + 1) ** 2, : l + 1, : l + 1, : l + 1] = block
+    return torch.from_numpy(total.reshape(size * size, -1))
 
 
-def _polynomials(l: int) -> torch.Tensor:
-    if l not in _POLYNOMIALS:
-        _POLYNOMIALS[l] = torch.from_numpy(harmonic_polynomials(l))
-    return _POLYNOMIALS[l]
-
-
-_POLYNOMIALS: dict[int, torch.Tensor] = {}
-
-
-def _add_box(values: torch.Tensor, box: torch.Tensor, windows: Sequence[range]) -> None:
-    """Add a box to the grid; windows of periodic axes wrap around."""
+def _add_product(
+    values: torch.Tensor, left: torch.Tensor, right: torch.Tensor, windows: Sequence[range]
+) -> None:
+    """Add sum_t left[t, x, y] right[t, z] to the grid; windows of periodic axes wrap around."""
     pieces = [_wrapped(window, n) for window, n in zip(windows, values.shape, strict=True)]
     for tx, sx in pieces[0]:
         for ty, sy in pieces[1]:
             for tz, sz in pieces[2]:
-                values[tx, ty, tz] += box[sx, sy, sz]
+                matrices = left[:, sx, sy].permute(1, 2, 0)
+                factor = right[:, sz].expand(len(matrices), -1, -1)
+                # in place: nothing of the size of the box is stored on the way
+                values[tx, ty, tz].baddbmm_(matrices, factor)
 
 
 def _wrapped(window: range, n: int) -> list[tuple[slice, slice]]:
