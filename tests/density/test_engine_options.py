@@ -157,7 +157,7 @@ def test_wrong_options(water_density: Density, crystal_density: Density) -> None
     with pytest.raises(ValueError, match="memory is 0: give a positive number of bytes"):
         water_density.iterate_grid(memory=0)
     atoms = crystal_density.atoms.copy()
-    atoms.cell = np.array(atoms.cell) + [[0, 0.1, 0.2], [0.3, 0, 0.1], [0.2, 0.2, 0]]
+    atoms.cell[:] += [[0, 0.1, 0.2], [0.3, 0, 0.1], [0.2, 0.2, 0]]
     skew = Density(atoms, crystal_density.basis, crystal_density.raw_coefficients)
     with pytest.raises(ValueError, match='core is "voxel-average" but the grid is not along'):
         skew.on_grid(core="voxel-average")
