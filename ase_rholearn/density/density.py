@@ -482,6 +482,7 @@ class Density(Drawable):
             self.atoms.pbc,
             average=core == "voxel-average",
             dtype=_DTYPES[np.dtype(dtype)],
+            tolerance=tolerance,
         )
 
     def _at_points(self, points: Any, derivative: str, tolerance: float) -> np.ndarray:

@@ -1,0 +1,323 @@
+"""Gaussians on grids with skew axes, by matrix products. Atomic units.
+
+One axis w of the grid becomes the third axis of a frame, in which an atom's terms are sums
+of products of a function of the plane normal to w and a function of w. Where w is normal to
+the other two axes u and v, that is all. Where it is not, the points of a row along w are
+shifted by an amount that depends on u and v; w is periodic then, and the sum over its images
+is a Fourier series in which a shift is a phase. Rows are added up as series, which one
+Fourier transform at the end turns into values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ..basis import solid_harmonics
+from .separable import Axis, Pieces, cartesian_weights, clipped, wrapped
+from .terms import TermClass
+
+#: Largest cosine between two axes that counts as a right angle.
+_RIGHT_ANGLE = 1e-12
+
+#: Numbers that one temporary matrix may hold.
+_TEMPORARY = 2**21
+
+#: What is neglected of a Fourier series, in units of the tolerance of a term.
+_SERIES = 0.01
+
+#: Fourier components fall as exp(-g^2 / 4 a): this many times 2 sqrt(a) they are 1e-26.
+_LAST_COMPONENT = 7.7
+
+
+@dataclass(frozen=True)
+class ObliqueGrid:
+    """A grid in a frame of its own.
+
+    Attributes
+    ----------
+    order
+        Which axes of the grid are u, v and w.
+    rotation
+        Rows are the axes of the frame; the third is along w: shape (3, 3), right- or
+        left-handed.
+    origin, steps
+        First point (3,) and steps along u, v, w (3, 3) in the frame.
+    shape, periodic
+        Points along u, v, w, and whether images repeat along them.
+    """
+
+    order: tuple[int, int, int]
+    rotation: np.ndarray
+    origin: np.ndarray
+    steps: np.ndarray
+    shape: tuple[int, int, int]
+    periodic: tuple[bool, bool, bool]
+
+    @classmethod
+    def of(
+        cls, origin: np.ndarray, cell: np.ndarray, shape: tuple[int, int, int], pbc: np.ndarray
+    ) -> ObliqueGrid | None:
+        """The grid, or None if no axis is normal to the others or periodic."""
+        directions = cell / np.linalg.norm(cell, axis=1)[:, None]
+        cosines = np.abs(directions @ directions.T) - np.eye(3)
+        normal = np.flatnonzero(cosines.max(axis=1) <= _RIGHT_ANGLE)
+        candidates = normal if len(normal) else np.flatnonzero(pbc)
+        if len(candidates) == 0:
+            return None
+        w = int(candidates[-1])
+        u, v = (k for k in range(3) if k != w)
+        order = (u, v, w)
+        # columns of the QR factor: w, then what u and v have besides
+        frame = np.linalg.qr(cell[[w, u, v]].T)[0]
+        frame[:, 0] *= np.sign(frame[:, 0] @ cell[w])
+        rotation = frame[:, [1, 2, 0]].T
+        steps = cell[list(order)] / np.array([shape[k] for k in order])[:, None] @ rotation.T
+        sizes = (shape[u], shape[v], shape[w])
+        periodic = (bool(pbc[u]), bool(pbc[v]), bool(pbc[w]))
+        return cls(order, rotation, rotation @ origin, steps, sizes, periodic)
+
+    @property
+    def has_shifts(self) -> bool:
+        """Whether w is not normal to the plane of u and v."""
+        return bool(np.abs(self.steps[:2, 2]).max() > _RIGHT_ANGLE * np.abs(self.steps).max())
+
+    def accumulator(self, rows: range, dtype: torch.dtype, tolerance: float) -> _Sum:
+        """What terms are added to; ``rows`` are indices along the grid's own first axis."""
+        return _Sum(self, rows, dtype, tolerance)
+
+    def plane_points(
+        self, centre: np.ndarray, radius: float, rows: range
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows along w, those of images included, that pass the centre within the radius.
+
+        Returns
+        -------
+        torch.Tensor
+            Index u * n_v + v of the row, u counted from the start of ``rows``: shape (n,).
+        torch.Tensor
+            First point of the row relative to the centre, in the frame: shape (n, 3).
+        """
+        start = self.origin - centre
+        inverse = np.linalg.inv(self.steps[:2, :2])
+        middle = -start[:2] @ inverse
+        reach = radius * np.linalg.norm(inverse, axis=0)
+        indices = []
+        for k, wanted in enumerate((rows, range(self.shape[1]))):
+            index = np.arange(np.ceil(middle[k] - reach[k]), np.floor(middle[k] + reach[k]) + 1)
+            inside = index % self.shape[k] if self.periodic[k] else index
+            used = (inside >= wanted.start) & (inside < wanted.stop)
+            indices.append((index[used], inside[used].astype(int) - wanted.start))
+        (u, target_u), (v, target_v) = indices
+        points = start + u[:, None, None] * self.steps[0] + v[None, :, None] * self.steps[1]
+        near = (points[..., :2] ** 2).sum(axis=2) <= radius**2
+        target = target_u[:, None] * self.shape[1] + target_v[None, :]
+        return torch.from_numpy(target[near]), torch.from_numpy(points[near])
+
+
+@dataclass
+class _Sum:
+    """Values, or Fourier series along w, of some planes of a grid."""
+
+    grid: ObliqueGrid
+    rows: range
+    dtype: torch.dtype
+    tolerance: float
+    _summed: torch.Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        n_u, n_v, n_w = self.grid.shape
+        u, w = (self.rows, range(n_w)) if self.grid.order[0] == 0 else (range(n_u), self.rows)
+        self._u, self._w = u, w
+        width = n_w // 2 + 1 if self.grid.has_shifts else len(w)
+        dtype = self.dtype.to_complex() if self.grid.has_shifts else self.dtype
+        self._summed = torch.zeros((len(u) * n_v, width), dtype=dtype)
+        # harmonics of a vector are these combinations of those of its components in the frame
+        self._rotations: dict[int, torch.Tensor] = {}
+
+    def values(self) -> np.ndarray:
+        """In the order of the axes of the grid: shape (len(rows), ny, nz)."""
+        n_w = self.grid.shape[2]
+        summed = self._summed
+        if self.grid.has_shifts:
+            # irfft adds the conjugates, except that of the first and of the middle component
+            summed[:, 1 : (n_w + 1) // 2] /= 2
+            summed = torch.fft.irfft(summed, n=n_w, norm="forward")[:, self._w.start : self._w.stop]
+        values = summed.reshape(len(self._u), self.grid.shape[1], len(self._w))
+        back = np.argsort(self.grid.order).tolist()
+        return values.permute(*back).contiguous().numpy()
+
+    def add_class(self, centre: np.ndarray, terms: TermClass) -> None:
+        """Add the terms of one class of an atom."""
+        grid = self.grid
+        centre = grid.rotation @ centre
+        target, points = grid.plane_points(centre, terms.radius, self._u)
+        if len(target) == 0:
+            return
+        rotated = TermClass(
+            terms.radius, terms.exponents, terms.weights @ self._rotation(terms.l_max)
+        )
+        cartesian = cartesian_weights(rotated)  # [k, term, j, i]
+        k, term = torch.nonzero(cartesian.abs().amax(dim=(2, 3)), as_tuple=True)
+        factors = _Plane(cartesian[k, term], terms.exponents, term)
+        if grid.has_shifts:
+            self._add_series(target, points, factors, k, terms.radius)
+        else:
+            self._add_rows(target, points, factors, k, float(centre[2]), rotated)
+
+    def _rotation(self, l_max: int) -> torch.Tensor:
+        if l_max not in self._rotations:
+            inside = np.random.default_rng(0).normal(size=(4 * (l_max + 1) ** 2, 3))
+            outside = torch.from_numpy(inside @ self.grid.rotation)
+            here, there = (solid_harmonics(v, l_max) for v in (torch.from_numpy(inside), outside))
+            self._rotations[l_max] = torch.linalg.lstsq(here, there).solution.T
+        return self._rotations[l_max]
+
+    # w normal to u and v -----------------------------------------------------------
+
+    def _add_rows(
+        self,
+        target: torch.Tensor,
+        points: torch.Tensor,
+        factors: _Plane,
+        k: torch.Tensor,
+        centre: float,
+        terms: TermClass,
+    ) -> None:
+        grid = self.grid
+        axis = Axis(float(grid.origin[2]), float(grid.steps[2, 2]), grid.shape[2], grid.periodic[2])
+        window = axis.window(centre, terms.radius)
+        pieces: Pieces = clipped(wrapped(window, axis.n), self._w)
+        if not pieces:
+            return
+        nothing = torch.zeros(len(terms.exponents), dtype=torch.bool)
+        tables = axis.tables(window, centre, terms.radius, terms, nothing)
+        right = tables[factors.term, k].to(self.dtype)  # [(k, term), w]
+        # many images of small cells share a row: they are added before the product
+        folds = len(target) > len(self._summed)
+        folded = torch.zeros((len(self._summed) if folds else 0, len(k)), dtype=self.dtype)
+        step = max(1, _TEMPORARY // (len(k) + len(window)))
+        for start in range(0, len(target), step):
+            chosen = slice(start, start + step)
+            left = factors.values(points[chosen]).to(self.dtype)
+            if folds:
+                folded.index_add_(0, target[chosen], left)
+                continue
+            for tw, sw in pieces:
+                self._summed[:, tw].index_add_(0, target[chosen], left @ right[:, sw])
+        for tw, sw in pieces if folds else ():
+            self._summed[:, tw].addmm_(folded, right[:, sw])
+
+    # any direction of a periodic w --------------------------------------------------
+
+    def _add_series(
+        self,
+        target: torch.Tensor,
+        points: torch.Tensor,
+        factors: _Plane,
+        k: torch.Tensor,
+        radius: float,
+    ) -> None:
+        n = self.grid.shape[2]
+        period = float(self.grid.steps[2, 2]) * n
+        largest = float(factors.exponents.max())
+        last = int(_LAST_COMPONENT * 2 * np.sqrt(largest) * period / (2 * np.pi)) + 1
+        series = _gaussian_series(factors.exponents, int(k.max()), period, last)
+        right = series[factors.term, k]  # [(k, term), q], times (-i)^k
+        size = factors.bounds(radius) @ right.abs()
+        needed = torch.nonzero(size > _SERIES * self.tolerance)
+        count = int(needed.max()) + 1 if len(needed) else 0
+        right = right[:, :count]
+        odd = (k % 2).bool()
+        signs = torch.where(k // 2 % 2 == 0, 1.0, -1.0)[:, None]  # of (-i)^k = +-1 or -+i
+        real, imaginary = ((signs * right)[~odd], (-signs * right)[odd])
+        step = max(1, _TEMPORARY // max(1, len(k) + 3 * count))
+        for start in range(0, len(target), step):
+            chosen = slice(start, start + step)
+            left = factors.values(points[chosen])
+            rows = torch.complex(left[:, ~odd] @ real, left[:, odd] @ imaginary)
+            rows *= _phases(points[chosen, 2] * (2 * np.pi / period), count)
+            self._fold(target[chosen], rows.to(self._summed.dtype))
+
+    def _fold(self, target: torch.Tensor, rows: torch.Tensor) -> None:
+        """Add components q >= 0, of which those beyond the grid's own count as lower ones."""
+        n, half = self.grid.shape[2], self._summed.shape[1]
+        for start in range(0, rows.shape[1], n):
+            part = rows[:, start : start + n]
+            self._summed[:, : part.shape[1]].index_add_(0, target, part[:, :half])
+            # q and q - n are one function on the grid, and that one the conjugate of n - q
+            upper = part[:, half:].conj().resolve_conj().flip(1)
+            low = n - part.shape[1] + 1
+            if upper.shape[1]:
+                self._summed[:, low : low + upper.shape[1]].index_add_(0, target, upper)
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """Functions of the plane: sum_ij C_ij x^i y^j exp(-a (x^2 + y^2)).
+
+    Attributes
+    ----------
+    weights
+        C[function, j, i].
+    exponents
+        Of the terms.
+    term
+        Term of each function.
+    """
+
+    weights: torch.Tensor
+    exponents: torch.Tensor
+    term: torch.Tensor
+
+    def values(self, points: torch.Tensor) -> torch.Tensor:
+        """Shape (n_points, n_functions)."""
+        size = self.weights.shape[1]
+        power = torch.arange(size)
+        x, y = points[:, 0:1] ** power, points[:, 1:2] ** power
+        monomials = (y[:, :, None] * x[:, None, :]).reshape(len(points), -1)
+        gaussians = torch.exp(-(points[:, :2] ** 2).sum(dim=1, keepdim=True) * self.exponents)
+        values = monomials @ self.weights.reshape(len(self.weights), -1).T
+        return values * gaussians[:, self.term]
+
+    def bounds(self, radius: float) -> torch.Tensor:
+        """What no function exceeds within a radius of the centre: shape (n_functions,)."""
+        r = torch.linspace(0, radius, 100, dtype=torch.float64)[:, None]
+        size = self.weights.shape[1]
+        degree = torch.arange(size)[:, None] + torch.arange(size)
+        monomials = r ** degree.reshape(-1)
+        values = monomials @ self.weights.abs().reshape(len(self.weights), -1).T
+        return (values * torch.exp(-r * r * self.exponents)[:, self.term]).amax(dim=0)
+
+
+def _gaussian_series(a: torch.Tensor, degree: int, period: float, last: int) -> torch.Tensor:
+    """Fourier components of the periodic sum of z^k exp(-a z^2), but for (-i)^k.
+
+    Returns
+    -------
+    torch.Tensor
+        [term, k, q], q = 0 .. last. Components but the first are doubled: they stand for
+        their conjugates too.
+    """
+    g = 2 * np.pi / period * torch.arange(last + 1, dtype=torch.float64)
+    a = a[:, None]
+    tables = [torch.sqrt(np.pi / a) * torch.exp(-g * g / (4 * a)) / period]
+    tables[0][:, 1:] *= 2
+    for k in range(degree):
+        # by parts: 2 a F_(k+1) = k F_(k-1) - i g F_k
+        below = k * tables[k - 1] if k else 0.0
+        tables.append((g * tables[k] - below) / (2 * a))
+    return torch.stack(tables, dim=1)
+
+
+def _phases(angles: torch.Tensor, count: int) -> torch.Tensor:
+    """exp(i q angle), q = 0 .. count - 1: shape (n, count); most of them are products."""
+    inner = max(1, int(np.sqrt(count)))
+    outer = -(-count // inner)
+    few = torch.polar(torch.ones(1, dtype=angles.dtype), angles[:, None] * torch.arange(inner))
+    many = torch.polar(
+        torch.ones(1, dtype=angles.dtype), angles[:, None] * (inner * torch.arange(outer))
+    )
+    return (many[:, :, None] * few[:, None, :]).reshape(len(angles), -1)[:, :count]
