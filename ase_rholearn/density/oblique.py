@@ -6,18 +6,21 @@ the other two axes u and v, that is all. Where it is not, the points of a row al
 shifted by an amount that depends on u and v; w is periodic then, and the sum over its images
 is a Fourier series in which a shift is a phase. Rows are added up as series, which one
 Fourier transform at the end turns into values.
+
+Where u and v are periodic, smooth terms are added up on fewer points of the plane, as many as
+their wavelengths need, and interpolated by trigonometric polynomials, exactly.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from ..basis import solid_harmonics
 from .separable import Axis, Pieces, cartesian_weights, clipped, wrapped
-from .terms import TermClass
+from .terms import TermClass, monomial_radii
 
 #: Largest cosine between two axes that counts as a right angle.
 _RIGHT_ANGLE = 1e-12
@@ -30,6 +33,9 @@ _SERIES = 0.01
 
 #: Fourier components fall as exp(-g^2 / 4 a): this many times 2 sqrt(a) they are 1e-26.
 _LAST_COMPONENT = 7.7
+
+#: Points along an axis of the coarser planes: few sizes, so that many terms share a plane.
+_SIZES = tuple(k * 2**power for power in range(2, 12) for k in (2, 3))
 
 
 @dataclass(frozen=True)
@@ -84,9 +90,23 @@ class ObliqueGrid:
         """Whether w is not normal to the plane of u and v."""
         return bool(np.abs(self.steps[:2, 2]).max() > _RIGHT_ANGLE * np.abs(self.steps).max())
 
-    def accumulator(self, rows: range, dtype: torch.dtype, tolerance: float) -> _Sum:
+    def accumulator(self, rows: range, dtype: torch.dtype, tolerance: float) -> ObliqueSum:
         """What terms are added to; ``rows`` are indices along the grid's own first axis."""
-        return _Sum(self, rows, dtype, tolerance)
+        return ObliqueSum(self, rows, dtype, tolerance)
+
+    def coarser(self, shortest: float) -> ObliqueGrid:
+        """The grid with no more points along u and v than a wave vector, bohr^-1, needs."""
+        n_u, n_v, n_w = self.shape
+        edges = self.steps * np.array(self.shape)[:, None]
+        # a component that has m periods along an edge has a wave vector of at least
+        # 2 pi m / edge; n points tell m = -(n - 1) / 2 .. (n - 1) / 2 apart
+        needed = 2 * np.floor(shortest * np.linalg.norm(edges, axis=1) / (2 * np.pi)) + 1
+        sizes = [
+            min([n, *(size for size in _SIZES if size >= least)]) if periodic else n
+            for n, least, periodic in zip((n_u, n_v), needed, self.periodic, strict=False)
+        ]
+        shape = (sizes[0], sizes[1], n_w)
+        return replace(self, shape=shape, steps=edges / np.array(shape)[:, None])
 
     def plane_points(
         self, centre: np.ndarray, radius: float, rows: range
@@ -118,54 +138,75 @@ class ObliqueGrid:
 
 
 @dataclass
-class _Sum:
-    """Values, or Fourier series along w, of some planes of a grid."""
+class ObliqueSum:
+    """The sum of terms in some planes of a grid."""
 
     grid: ObliqueGrid
     rows: range
     dtype: torch.dtype
     tolerance: float
-    _summed: torch.Tensor = field(init=False)
+    _planes: dict[tuple[int, int, int], _Planes] = field(init=False, default_factory=dict)
+    # harmonics of a vector are these combinations of those of its components in the frame
+    _rotations: dict[int, torch.Tensor] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        n_u, n_v, n_w = self.grid.shape
-        u, w = (self.rows, range(n_w)) if self.grid.order[0] == 0 else (range(n_u), self.rows)
-        self._u, self._w = u, w
-        width = n_w // 2 + 1 if self.grid.has_shifts else len(w)
-        dtype = self.dtype.to_complex() if self.grid.has_shifts else self.dtype
-        self._summed = torch.zeros((len(u) * n_v, width), dtype=dtype)
-        # harmonics of a vector are these combinations of those of its components in the frame
-        self._rotations: dict[int, torch.Tensor] = {}
-
-    def values(self) -> np.ndarray:
-        """In the order of the axes of the grid: shape (len(rows), ny, nz)."""
-        n_w = self.grid.shape[2]
-        summed = self._summed
-        if self.grid.has_shifts:
-            # irfft adds the conjugates, except that of the first and of the middle component
-            summed[:, 1 : (n_w + 1) // 2] /= 2
-            summed = torch.fft.irfft(summed, n=n_w, norm="forward")[:, self._w.start : self._w.stop]
-        values = summed.reshape(len(self._u), self.grid.shape[1], len(self._w))
-        back = np.argsort(self.grid.order).tolist()
-        return values.permute(*back).contiguous().numpy()
+        n_u, _, n_w = self.grid.shape
+        first = self.grid.order[0] == 0
+        self._u, self._w = (self.rows, range(n_w)) if first else (range(n_u), self.rows)
 
     def add_class(self, centre: np.ndarray, terms: TermClass) -> None:
         """Add the terms of one class of an atom."""
-        grid = self.grid
-        centre = grid.rotation @ centre
-        target, points = grid.plane_points(centre, terms.radius, self._u)
-        if len(target) == 0:
-            return
         rotated = TermClass(
             terms.radius, terms.exponents, terms.weights @ self._rotation(terms.l_max)
         )
-        cartesian = cartesian_weights(rotated)  # [k, term, j, i]
-        k, term = torch.nonzero(cartesian.abs().amax(dim=(2, 3)), as_tuple=True)
-        factors = _Plane(cartesian[k, term], terms.exponents, term)
-        if grid.has_shifts:
-            self._add_series(target, points, factors, k, terms.radius)
-        else:
-            self._add_rows(target, points, factors, k, float(centre[2]), rotated)
+        grid = self.grid.coarser(self._shortest(rotated))
+        if grid.shape not in self._planes:
+            # fewer points are interpolated from all of their planes
+            u = self._u if grid.shape[0] == self.grid.shape[0] else range(grid.shape[0])
+            self._planes[grid.shape] = _Planes(grid, u, self._w, self.dtype, self.tolerance)
+        self._planes[grid.shape].add_class(self.grid.rotation @ centre, rotated)
+
+    def values(self) -> np.ndarray:
+        """In the order of the axes of the grid: shape (len(rows), ny, nz)."""
+        n_u, n_v, n_w = self.grid.shape
+        width = n_w // 2 + 1 if self.grid.has_shifts else len(self._w)
+        dtype = self.dtype.to_complex() if self.grid.has_shifts else self.dtype
+        summed = torch.zeros((len(self._u), n_v, width), dtype=dtype)
+        while self._planes:
+            shape, planes = self._planes.popitem()
+            part = planes.summed.reshape(len(planes.u), shape[1], width)
+            if shape[1] < n_v:
+                part = _interpolation(shape[1], range(n_v), n_v).to(dtype) @ part
+            if shape[0] < n_u:
+                matrix = _interpolation(shape[0], self._u, n_u).to(dtype)
+                summed.view(len(matrix), -1).addmm_(matrix, part.reshape(shape[0], -1))
+            else:
+                summed += part
+        if self.grid.has_shifts:
+            # irfft adds the conjugates, except that of the first and of the middle component
+            summed[..., 1 : (n_w + 1) // 2] /= 2
+            summed = torch.fft.irfft(summed, n=n_w, norm="forward")
+            summed = summed[..., self._w.start : self._w.stop]
+        back = np.argsort(self.grid.order).tolist()
+        return summed.permute(*back).contiguous().numpy()
+
+    def _shortest(self, terms: TermClass) -> float:
+        """Length of wave vectors beyond which the terms have nothing, bohr^-1.
+
+        The Fourier transform of S_lm(r) exp(-a r^2) is, but for a phase,
+        (pi / a)^1.5 S_lm(g) exp(-g^2 / 4 a) / (2 a)^l.
+        """
+        edges = self.grid.steps * np.array(self.grid.shape)[:, None]
+        a = terms.exponents.numpy()
+        # per volume of the term or of the cell, the smaller one
+        scale = np.pi**1.5 * np.maximum(1.0, 1.0 / (a**1.5 * abs(np.linalg.det(edges))))
+        longest = 0.0
+        for l in range(terms.l_max + 1):
+            block = terms.weights[:, l * l : (l + 1) ** 2].norm(dim=1).numpy()
+            bound = block * np.sqrt((2 * l + 1) / (4 * np.pi)) * scale / (2 * a) ** l
+            reach = monomial_radii(1 / (4 * a), bound, l, _SERIES * self.tolerance)
+            longest = max(longest, float(reach.max()))
+        return longest
 
     def _rotation(self, l_max: int) -> torch.Tensor:
         if l_max not in self._rotations:
@@ -174,6 +215,46 @@ class _Sum:
             here, there = (solid_harmonics(v, l_max) for v in (torch.from_numpy(inside), outside))
             self._rotations[l_max] = torch.linalg.lstsq(here, there).solution.T
         return self._rotations[l_max]
+
+
+@dataclass
+class _Planes:
+    """Rows along w above some points of the plane: values, or Fourier series along w.
+
+    Attributes
+    ----------
+    grid
+        With as many points along u and v as there are here.
+    u, w
+        Indices of the points along these axes.
+    summed
+        Shape (len(u) * n_v, len(w) or n_w // 2 + 1).
+    """
+
+    grid: ObliqueGrid
+    u: range
+    w: range
+    dtype: torch.dtype
+    tolerance: float
+    summed: torch.Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        width = self.grid.shape[2] // 2 + 1 if self.grid.has_shifts else len(self.w)
+        dtype = self.dtype.to_complex() if self.grid.has_shifts else self.dtype
+        self.summed = torch.zeros((len(self.u) * self.grid.shape[1], width), dtype=dtype)
+
+    def add_class(self, centre: np.ndarray, terms: TermClass) -> None:
+        """Add terms around a centre, both in the frame."""
+        target, points = self.grid.plane_points(centre, terms.radius, self.u)
+        if len(target) == 0:
+            return
+        cartesian = cartesian_weights(terms)  # [k, term, j, i]
+        k, term = torch.nonzero(cartesian.abs().amax(dim=(2, 3)), as_tuple=True)
+        factors = _Plane(cartesian[k, term], terms.exponents, term)
+        if self.grid.has_shifts:
+            self._add_series(target, points, factors, k, terms.radius)
+        else:
+            self._add_rows(target, points, factors, k, float(centre[2]), terms)
 
     # w normal to u and v -----------------------------------------------------------
 
@@ -189,15 +270,15 @@ class _Sum:
         grid = self.grid
         axis = Axis(float(grid.origin[2]), float(grid.steps[2, 2]), grid.shape[2], grid.periodic[2])
         window = axis.window(centre, terms.radius)
-        pieces: Pieces = clipped(wrapped(window, axis.n), self._w)
+        pieces: Pieces = clipped(wrapped(window, axis.n), self.w)
         if not pieces:
             return
         nothing = torch.zeros(len(terms.exponents), dtype=torch.bool)
         tables = axis.tables(window, centre, terms.radius, terms, nothing)
         right = tables[factors.term, k].to(self.dtype)  # [(k, term), w]
         # many images of small cells share a row: they are added before the product
-        folds = len(target) > len(self._summed)
-        folded = torch.zeros((len(self._summed) if folds else 0, len(k)), dtype=self.dtype)
+        folds = len(target) > len(self.summed)
+        folded = torch.zeros((len(self.summed) if folds else 0, len(k)), dtype=self.dtype)
         step = max(1, _TEMPORARY // (len(k) + len(window)))
         for start in range(0, len(target), step):
             chosen = slice(start, start + step)
@@ -206,9 +287,9 @@ class _Sum:
                 folded.index_add_(0, target[chosen], left)
                 continue
             for tw, sw in pieces:
-                self._summed[:, tw].index_add_(0, target[chosen], left @ right[:, sw])
+                self.summed[:, tw].index_add_(0, target[chosen], left @ right[:, sw])
         for tw, sw in pieces if folds else ():
-            self._summed[:, tw].addmm_(folded, right[:, sw])
+            self.summed[:, tw].addmm_(folded, right[:, sw])
 
     # any direction of a periodic w --------------------------------------------------
 
@@ -239,19 +320,19 @@ class _Sum:
             left = factors.values(points[chosen])
             rows = torch.complex(left[:, ~odd] @ real, left[:, odd] @ imaginary)
             rows *= _phases(points[chosen, 2] * (2 * np.pi / period), count)
-            self._fold(target[chosen], rows.to(self._summed.dtype))
+            self._fold(target[chosen], rows.to(self.summed.dtype))
 
     def _fold(self, target: torch.Tensor, rows: torch.Tensor) -> None:
         """Add components q >= 0, of which those beyond the grid's own count as lower ones."""
-        n, half = self.grid.shape[2], self._summed.shape[1]
+        n, half = self.grid.shape[2], self.summed.shape[1]
         for start in range(0, rows.shape[1], n):
             part = rows[:, start : start + n]
-            self._summed[:, : part.shape[1]].index_add_(0, target, part[:, :half])
+            self.summed[:, : part.shape[1]].index_add_(0, target, part[:, :half])
             # q and q - n are one function on the grid, and that one the conjugate of n - q
             upper = part[:, half:].conj().resolve_conj().flip(1)
             low = n - part.shape[1] + 1
             if upper.shape[1]:
-                self._summed[:, low : low + upper.shape[1]].index_add_(0, target, upper)
+                self.summed[:, low : low + upper.shape[1]].index_add_(0, target, upper)
 
 
 @dataclass(frozen=True)
@@ -310,6 +391,18 @@ def _gaussian_series(a: torch.Tensor, degree: int, period: float, last: int) -> 
         below = k * tables[k - 1] if k else 0.0
         tables.append((g * tables[k] - below) / (2 * a))
     return torch.stack(tables, dim=1)
+
+
+def _interpolation(n: int, wanted: range, of: int) -> torch.Tensor:
+    """Values at j / of, j in ``wanted``, of the trigonometric polynomial through n points.
+
+    Shape (len(wanted), n). Even n: the component of n / 2 periods is left out; no function
+    that is interpolated has it.
+    """
+    m = np.arange(-((n - 1) // 2), (n - 1) // 2 + 1)
+    x = np.array(wanted)[:, None] / of - np.arange(n) / n
+    matrix = np.cos(2 * np.pi * x[..., None] * m).sum(axis=2) / n
+    return torch.from_numpy(matrix)
 
 
 def _phases(angles: torch.Tensor, count: int) -> torch.Tensor:
