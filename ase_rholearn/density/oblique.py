@@ -354,14 +354,15 @@ class _Plane:
     term: torch.Tensor
 
     def values(self, points: torch.Tensor) -> torch.Tensor:
-        """Shape (n_points, n_functions)."""
+        """Shape (n_points, n_functions), the points fastest in memory."""
         size = self.weights.shape[1]
-        power = torch.arange(size)
-        x, y = points[:, 0:1] ** power, points[:, 1:2] ** power
-        monomials = (y[:, :, None] * x[:, None, :]).reshape(len(points), -1)
-        gaussians = torch.exp(-(points[:, :2] ** 2).sum(dim=1, keepdim=True) * self.exponents)
-        values = monomials @ self.weights.reshape(len(self.weights), -1).T
-        return values * gaussians[:, self.term]
+        x, y = (_powers(points[:, axis], size) for axis in (0, 1))
+        monomials = (y[:, None, :] * x[None, :, :]).reshape(size * size, -1)
+        minus_r2 = -(points[:, 0] ** 2 + points[:, 1] ** 2)
+        gaussians = torch.exp(self.exponents[:, None] * minus_r2)
+        values = self.weights.reshape(len(self.weights), -1) @ monomials
+        values *= gaussians[self.term]
+        return values.T
 
     def bounds(self, radius: float) -> torch.Tensor:
         """What no function exceeds within a radius of the centre: shape (n_functions,)."""
@@ -393,6 +394,14 @@ def _gaussian_series(a: torch.Tensor, degree: int, period: float, last: int) -> 
     return torch.stack(tables, dim=1)
 
 
+def _powers(x: torch.Tensor, size: int) -> torch.Tensor:
+    """x^i, i = 0 .. size - 1: shape (size, len(x))."""
+    powers = torch.ones((size, len(x)), dtype=x.dtype)
+    for i in range(1, size):
+        torch.mul(powers[i - 1], x, out=powers[i])
+    return powers
+
+
 def _interpolation(n: int, wanted: range, of: int) -> torch.Tensor:
     """Values at j / of, j in ``wanted``, of the trigonometric polynomial through n points.
 
@@ -400,9 +409,9 @@ def _interpolation(n: int, wanted: range, of: int) -> torch.Tensor:
     that is interpolated has it.
     """
     m = np.arange(-((n - 1) // 2), (n - 1) // 2 + 1)
-    x = np.array(wanted)[:, None] / of - np.arange(n) / n
-    matrix = np.cos(2 * np.pi * x[..., None] * m).sum(axis=2) / n
-    return torch.from_numpy(matrix)
+    there = np.exp(2j * np.pi * np.array(wanted)[:, None] / of * m)
+    here = np.exp(-2j * np.pi * np.arange(n)[:, None] / n * m)
+    return torch.from_numpy((there @ here.T).real / n)
 
 
 def _phases(angles: torch.Tensor, count: int) -> torch.Tensor:
