@@ -1,99 +1,191 @@
 """Densities on grids: this package against PySCF's evaluation of the same functions.
 
-One thread, the same grid and coefficients, calls interleaved in one process, the minimum CPU
-time counts. PySCF evaluates every function at every point and multiplies by the coefficients;
-for the periodic box it sums over images (``pbc_eval_gto``). Run
+One thread, the same points and coefficients, calls interleaved in one process, the minimum CPU
+time counts. PySCF evaluates functions in blocks of points and multiplies by the coefficients:
+all of them (``eval_gto``), or those that its screening leaves (``numint.eval_ao``). It gets a
+part of the planes, which stands for all. Sections:
 
-    python benchmarks/grid_speed.py
+- ``molecules``: ethanol and benzene, 128^3 points, fitted densities.
+- ``water``: 64 periodic waters, 96^3 points; PySCF takes the open cluster, without images.
+- ``linear``: time per atom from 64 to 1024 waters at constant spacing.
+- ``cells``: silicon and a hexagonal slab against orthogonal cells of the same volume.
+
+Run, for all or some sections,
+
+    python benchmarks/grid_speed.py molecules water
 """
 
 import argparse
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from ase import Atoms, units
-from ase.build import molecule
-from pyscf import lib
-from speed import water_box
+from ase.build import bulk, graphene, molecule
+from ase.io import read
+from pyscf import dft, gto, lib
+from pyscf.dft import numint
 
 from ase_rholearn import Density
-from ase_rholearn.basis import Basis, even_tempered, to_pyscf_order
+from ase_rholearn.basis import Basis, from_pyscf, to_pyscf_order
 from ase_rholearn.references.pyscf.integrals import auxiliary_molecule
 
-BLOCK = 20_000
+#: Points that PySCF gets at once, and its own screening threshold.
+BLOCK, CUTOFF = 20_000, 1e-10
+
+#: e/bohr^3 in each term; errors are printed.
+TOLERANCE = 1e-6
+
+BASIS = "def2-universal-jkfit"
 
 
-def hexamer() -> Atoms:
-    """Six molecules of the random box."""
-    atoms = water_box(8)[:18]
-    atoms.pbc = False
-    return atoms
+def fitted(name: str) -> Density:
+    """A molecule's PBE density, fitted in the basis."""
+    atoms = molecule(name)
+    positions = (atoms.positions / units.Bohr).tolist()
+    mole = gto.M(
+        atom=list(zip(atoms.get_chemical_symbols(), positions, strict=True)),
+        basis="def2-svp",
+        unit="B",
+        verbose=0,
+    )
+    field = dft.RKS(mole, xc="pbe").density_fit()
+    field.grids.level = 0
+    field.run()
+    return Density.from_pyscf(field, basis_of(atoms))
 
 
-def random_density(atoms: Atoms, basis: Basis) -> Density:
+def basis_of(atoms: Atoms) -> Basis:
+    return from_pyscf(BASIS, sorted(set(atoms.get_chemical_symbols())))
+
+
+def random_density(atoms: Atoms, basis: Basis | None = None) -> Density:
+    basis = basis or basis_of(atoms)
     rng = np.random.default_rng(0)
     return Density(atoms, basis, 0.05 * rng.normal(size=basis.size(atoms.numbers)))
 
 
-def by_pyscf(density: Density, points: np.ndarray) -> np.ndarray:
-    """The expansion at points in Angstrom, in e/Angstrom^3."""
-    atoms, basis = density.atoms, density.basis
-    auxiliary = auxiliary_molecule(atoms, basis)
-    coefficients = to_pyscf_order(basis, atoms.numbers, density.coefficients)
-    name = "GTOval_sph"
-    if atoms.pbc.any():
-        from pyscf.pbc import gto
+def cpu(function: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
+    start = time.process_time()
+    result = function()
+    return time.process_time() - start, result
 
-        cell = gto.Cell()
-        cell.atom, cell.basis, cell.unit = auxiliary.atom, auxiliary.basis, "B"
-        cell.a = atoms.cell.array / units.Bohr
-        cell.spin = None
-        cell.precision = 1e-10
-        cell.verbose = 0
-        auxiliary, name = cell.build(), "PBCGTOval_sph"
+
+def by_pyscf(density: Density, points: np.ndarray, *, screened: bool) -> np.ndarray:
+    """The open cluster's expansion at points in Angstrom, in e/bohr^3."""
+    auxiliary = auxiliary_molecule(density.atoms, density.basis)
+    coefficients = to_pyscf_order(density.basis, density.atoms.numbers, density.coefficients)
     parts = []
     for start in range(0, len(points), BLOCK):
-        values = auxiliary.eval_gto(name, points[start : start + BLOCK] / units.Bohr)
-        parts.append(np.asarray(values).real @ coefficients)
-    return np.concatenate(parts) / units.Bohr**3
+        block = points[start : start + BLOCK] / units.Bohr
+        values = (
+            numint.eval_ao(auxiliary, block, cutoff=CUTOFF)
+            if screened
+            else auxiliary.eval_gto("GTOval_sph", block)
+        )
+        parts.append(values @ coefficients)
+    return np.concatenate(parts)
+
+
+def against_pyscf(name: str, density: Density, n: int, planes: int, repeats: int) -> None:
+    """Ratios to both of PySCF's ways."""
+    shape = (n,) * 3
+    chosen = np.arange(n // (2 * planes), n, n // planes)
+    frame = density.on_grid(shape=shape, tolerance=TOLERANCE)  # warm up
+    points = frame.points()[chosen].reshape(-1, 3)
+    share = len(chosen) / n
+    best = dict.fromkeys(("all", "screened", "here", "float32"), np.inf)
+    for _ in range(repeats):
+        for key, screened in (("all", False), ("screened", True)):
+            seconds, expected = cpu(lambda s=screened: by_pyscf(density, points, screened=s))
+            best[key] = min(best[key], seconds / share)
+            if not screened:
+                exact = expected
+        for key, dtype in (("here", np.float64), ("float32", np.float32)):
+            seconds, values = cpu(
+                lambda d=dtype: density.on_grid(shape=shape, tolerance=TOLERANCE, dtype=d).values
+            )
+            best[key] = min(best[key], seconds)
+            if key == "here":
+                kept = values
+    if density.atoms.pbc.any():
+        # images are missing there: the error of the screening is against no screening here
+        exact = density.on_grid(shape=shape).values[chosen].ravel() * units.Bohr**3
+    error = np.abs(kept[chosen].ravel() * units.Bohr**3 - exact).max()
+    print(
+        f"{name:22} {n}^3  PySCF {best['all']:7.2f} s, screened {best['screened']:7.2f} s  "
+        f"here {best['here']:.3f} s (float32 {best['float32']:.3f} s)  "
+        f"ratios {best['all'] / best['here']:.0f} and {best['screened'] / best['here']:.0f}  "
+        f"error {error:.1e} e/bohr^3"
+    )
+
+
+def water_box() -> Atoms:
+    return read(Path(__file__).parents[1] / "examples" / "water-box.xyz")
+
+
+def linear(repeats: int) -> None:
+    """CPU time per atom of boxes side by side."""
+    first = None
+    for repeat in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 2, 2), (2, 2, 4)):
+        density = random_density(water_box() * repeat)
+        shape = tuple(64 * k for k in repeat)
+        seconds = min(
+            cpu(lambda d=density, s=shape: d.on_grid(shape=s, tolerance=TOLERANCE).values)[0]
+            for _ in range(repeats)
+        )
+        per_atom = seconds / len(density.atoms)
+        first = first or per_atom
+        print(
+            f"{len(density.atoms) // 3:5d} waters  {seconds:7.3f} s  "
+            f"{1e3 * per_atom:.3f} ms an atom, {per_atom / first:.2f} of the first"
+        )
+
+
+def cells(repeats: int) -> None:
+    """The same atoms in skew cells and in orthogonal ones of equal volume."""
+    silicon = bulk("Si", "diamond", 5.43)
+    cube = Atoms("Si2", silicon.positions, cell=[silicon.get_volume() ** (1 / 3)] * 3, pbc=True)
+    slab = graphene(size=(2, 2, 1), vacuum=4.0)
+    slab.pbc = (True, True, False)
+    area = np.linalg.norm(np.cross(*slab.cell.array[:2])) ** 0.5
+    square = Atoms(slab.numbers, slab.positions, cell=[area, area, slab.cell[2, 2]], pbc=slab.pbc)
+    for name, skew, straight in (("silicon", silicon, cube), ("hexagonal slab", slab, square)):
+        for shape in ((32, 32, 32), (64, 64, 64)):
+            densities = [random_density(atoms) for atoms in (skew, straight)]
+            best = [np.inf, np.inf]
+            for _ in range(repeats):
+                for k, density in enumerate(densities):
+                    seconds, _ = cpu(
+                        lambda d=density, s=shape: d.on_grid(shape=s, tolerance=TOLERANCE).values
+                    )
+                    best[k] = min(best[k], seconds)
+            print(
+                f"{name:15} {shape[0]}^3  {best[0]:.4f} s, orthogonal {best[1]:.4f} s: "
+                f"{best[0] / best[1]:.1f} times as long"
+            )
 
 
 def main() -> None:
+    names = ("molecules", "water", "linear", "cells")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sections", nargs="*", default=names, help=", ".join(names))
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--points", type=int, default=64, help="along each axis")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     lib.num_threads(1)
-    basis = even_tempered(["H", "O"])
-    print(f"{'':26} {'points':>8} {'PySCF':>10} {'here':>10} {'ratio':>7} {'difference':>11}")
-    shape = (arguments.points,) * 3
-    for name, atoms in (
-        ("water molecule", molecule("H2O")),
-        ("water hexamer", hexamer()),
-        ("64 waters, periodic", water_box(64)),
-    ):
-        density = random_density(atoms, basis)
-        points = density.on_grid(shape=shape).points().reshape(-1, 3)
-        # the periodic box costs PySCF minutes: a part of the points stands for all
-        part = np.arange(0, len(points), 16 if atoms.pbc.any() else 1)
-        best = [np.inf, np.inf]
-        for _ in range(arguments.repeats):
-            start = time.process_time()
-            expected = by_pyscf(density, points[part])
-            middle = time.process_time()
-            values = density.on_grid(shape=shape).values.reshape(-1)
-            end = time.process_time()
-            best = [
-                min(best[0], (middle - start) * len(points) / len(part)),
-                min(best[1], end - middle),
-            ]
-        difference = np.abs(values[part] - expected).max()
-        print(
-            f"{name:26} {len(points):8d} {best[0]:8.2f} s {best[1]:8.3f} s "
-            f"{best[0] / best[1]:7.1f} {difference:11.1e}"
-        )
+    repeats = arguments.repeats
+    if "molecules" in arguments.sections:
+        for name in ("CH3CH2OH", "C6H6"):
+            against_pyscf(name, fitted(name), 128, 8, repeats)
+    if "water" in arguments.sections:
+        against_pyscf("64 waters, periodic", random_density(water_box()), 96, 2, repeats)
+    if "linear" in arguments.sections:
+        linear(repeats)
+    if "cells" in arguments.sections:
+        cells(repeats)
 
 
 if __name__ == "__main__":

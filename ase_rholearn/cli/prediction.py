@@ -97,7 +97,7 @@ def _predict_one(
         typer.echo(f"{name:30} {formula:>12} {rho.number_of_electrons:14.6f} {dipole:>32}")
     for wanted, suffix in ((cube, ".cube"), (npz, ".npz")):
         if wanted:
-            rho.write(output / f"{name}{suffix}", spacing=spacing, margin=margin)
+            rho.write(output / f"{name}{suffix}", spacing=spacing, margin=margin, progress=True)
 
 
 def _describe(model: DensityModel) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from .files import (
     write_grid,
     write_xsf,
 )
+from .frame import grid_frame
 from .grid import Grid
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "DensityDifference",
     "Grid",
     "HirshfeldAtoms",
+    "grid_frame",
     "nmae",
     "read_chgcar",
     "read_cube",

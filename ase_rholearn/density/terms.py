@@ -75,6 +75,7 @@ def density_terms(
     tolerance: float,
     baseline: bool = True,
     dtype: torch.dtype = torch.float64,
+    smallest: float = 0.0,
 ) -> list[AtomTerms]:
     """Terms of every atom of a structure.
 
@@ -92,33 +93,48 @@ def density_terms(
         Whether to include the atomic densities.
     dtype
         Of the tensors.
+    smallest
+        Terms with radii below it, bohr, share one class: where points are no closer to
+        each other, more classes gain nothing.
     """
-    tables = {
-        int(z): _SpeciesTable.of(basis, int(z), baseline=baseline) for z in set(numbers.tolist())
-    }
     offsets = basis.offsets(numbers)
-    terms = []
-    for atom, (z, centre) in enumerate(zip(numbers, positions, strict=True)):
-        own = coefficients[offsets[atom] : offsets[atom + 1]]
-        table = tables[int(z)]
-        weights = table.weights(own)
+    terms: list[AtomTerms | None] = [None] * len(numbers)
+    for z in set(numbers.tolist()):
+        table = _SpeciesTable.of(basis, int(z), baseline=baseline)
+        atoms = np.flatnonzero(numbers == z)
+        weights = table.weights(coefficients[offsets[atoms][:, None] + np.arange(basis.sizes[z])])
         radii = term_radii(table.exponents, weights, tolerance)
-        terms.append(AtomTerms(centre, tuple(_classes(table.exponents, weights, radii, dtype))))
-    return terms
+        for atom, own, reach in zip(atoms.tolist(), weights, radii, strict=True):
+            classes = tuple(_classes(table.exponents, own, reach, dtype, smallest))
+            terms[atom] = AtomTerms(positions[atom], classes)
+    return [one for one in terms if one is not None]
 
 
 def term_radii(exponents: np.ndarray, weights: np.ndarray, tolerance: float) -> np.ndarray:
-    """Radius beyond which each term stays below ``tolerance``: shape (n_terms,), bohr.
+    """Radius beyond which each term stays below ``tolerance``, bohr.
 
     The bound of sum_m p_lm S_lm is |p_l| sqrt((2l + 1) / 4 pi) r^l. Where the largest
     value of a term is below the tolerance, its radius is zero.
+
+    Parameters
+    ----------
+    exponents
+        Shape (n_terms,).
+    weights
+        Shape (..., n_terms, (l_max + 1)^2); the result has shape (..., n_terms).
+    tolerance
+        e/bohr^3.
     """
-    l_max = round(weights.shape[1] ** 0.5) - 1
-    radii = np.full(len(exponents), _NOWHERE)
+    l_max = round(weights.shape[-1] ** 0.5) - 1
+    radii = np.full(weights.shape[:-1], _NOWHERE)
     for l in range(l_max + 1):
-        block = weights[:, l * l : (l + 1) * (l + 1)]
-        bound = np.linalg.norm(block, axis=1) * np.sqrt((2 * l + 1) / (4 * np.pi))
-        radii = np.maximum(radii, monomial_radii(exponents, bound, l, tolerance))
+        block = weights[..., l * l : (l + 1) * (l + 1)]
+        bound = np.linalg.norm(block, axis=-1) * np.sqrt((2 * l + 1) / (4 * np.pi))
+        # most terms have a few l only
+        used = bound > 0
+        exponent = np.broadcast_to(exponents, bound.shape)[used]
+        reach = monomial_radii(exponent, bound[used], l, tolerance)
+        radii[used] = np.maximum(radii[used], reach)
     return radii
 
 
@@ -139,14 +155,19 @@ def monomial_radii(a: np.ndarray, bound: np.ndarray, l: int, tolerance: float) -
 
 
 def _classes(
-    exponents: np.ndarray, weights: np.ndarray, radii: np.ndarray, dtype: torch.dtype
+    exponents: np.ndarray,
+    weights: np.ndarray,
+    radii: np.ndarray,
+    dtype: torch.dtype,
+    smallest: float,
 ) -> Iterator[TermClass]:
     order = np.argsort(radii, kind="stable")
     order = order[radii[order] > 0]
     while len(order):
         # the class ends with the longest reach that is left, and goes down by the ratio
         reach = radii[order[-1]]
-        first = int(np.searchsorted(radii[order], reach / _CLASS_RATIO))
+        low = 0.0 if reach < smallest else reach / _CLASS_RATIO
+        first = int(np.searchsorted(radii[order], low))
         chosen, order = order[first:], order[:first]
         used = weights[chosen]
         l_max = _highest_l(used)
@@ -209,9 +230,17 @@ class _SpeciesTable:
         return cls(exponents, fixed, *columns)
 
     def weights(self, coefficients: np.ndarray) -> np.ndarray:
-        """p_k,lm of one atom: shape (n_terms, (l_max + 1)^2)."""
-        weights = self.fixed.copy()
-        np.add.at(weights, (self.rows, self.columns), self.factors * coefficients[self.sources])
+        """p_k,lm of atoms: shape (natoms, n_terms, (l_max + 1)^2).
+
+        The coefficients have shape (natoms, size of the species).
+        """
+        weights = np.repeat(self.fixed[None], len(coefficients), axis=0)
+        atoms = np.arange(len(coefficients))[:, None]
+        np.add.at(
+            weights,
+            (atoms, self.rows, self.columns),
+            self.factors * coefficients[:, self.sources],
+        )
         return weights
 
 

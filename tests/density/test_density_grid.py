@@ -116,16 +116,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-@pytest.mark.parametrize("shear", [0.0, 1.0], ids=["orthorhombic", "triclinic"])
+@pytest.mark.parametrize("shear", [0.0, 1.0], ids=["orthorhombic", "monoclinic"])
 def test_a_million_points_of_64_waters_fit_into_2_gigabytes(
     shear: float, water_box: Atoms, basis: Basis, tmp_path: Path
 ) -> None:
     water_box.cell[1, 0] = shear
     water_box.write(tmp_path / "box.xyz", format="extxyz")
-    # the triclinic box goes point by point, which is slower: with few functions
-    few = Basis.from_shells({"O": [(0, [2.0, 0.7]), (1, [1.0])], "H": [(0, [1.0])]})
-    used = basis if shear == 0.0 else few
-    (tmp_path / "basis.json").write_text(used.to_json())
+    (tmp_path / "basis.json").write_text(basis.to_json())
     finished = subprocess.run(
         [sys.executable, "-c", MEMORY_SCRIPT, tmp_path / "box.xyz", tmp_path / "basis.json"],
         capture_output=True,

@@ -1,0 +1,425 @@
+"""Gaussians on grids with skew axes, by matrix products. Atomic units.
+
+One axis w of the grid becomes the third axis of a frame, in which an atom's terms are sums
+of products of a function of the plane normal to w and a function of w. Where w is normal to
+the other two axes u and v, that is all. Where it is not, the points of a row along w are
+shifted by an amount that depends on u and v; w is periodic then, and the sum over its images
+is a Fourier series in which a shift is a phase. Rows are added up as series, which one
+Fourier transform at the end turns into values.
+
+Where u and v are periodic, smooth terms are added up on fewer points of the plane, as many as
+their wavelengths need, and interpolated by trigonometric polynomials, exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from ..basis import solid_harmonics
+from .separable import Axis, Pieces, cartesian_weights, clipped, wrapped
+from .terms import TermClass, monomial_radii
+
+#: Largest cosine between two axes that counts as a right angle.
+_RIGHT_ANGLE = 1e-12
+
+#: Numbers that one temporary matrix may hold.
+_TEMPORARY = 2**21
+
+#: What is neglected of a Fourier series, in units of the tolerance of a term.
+_SERIES = 0.01
+
+#: Fourier components fall as exp(-g^2 / 4 a): this many times 2 sqrt(a) they are 1e-26.
+_LAST_COMPONENT = 7.7
+
+#: Points along an axis of the coarser planes: few sizes, so that many terms share a plane.
+_SIZES = tuple(k * 2**power for power in range(2, 12) for k in (2, 3))
+
+
+@dataclass(frozen=True)
+class ObliqueGrid:
+    """A grid in a frame of its own.
+
+    Attributes
+    ----------
+    order
+        Which axes of the grid are u, v and w.
+    rotation
+        Rows are the axes of the frame; the third is along w: shape (3, 3), right- or
+        left-handed.
+    origin, steps
+        First point (3,) and steps along u, v, w (3, 3) in the frame.
+    shape, periodic
+        Points along u, v, w, and whether images repeat along them.
+    """
+
+    order: tuple[int, int, int]
+    rotation: np.ndarray
+    origin: np.ndarray
+    steps: np.ndarray
+    shape: tuple[int, int, int]
+    periodic: tuple[bool, bool, bool]
+
+    @classmethod
+    def of(
+        cls, origin: np.ndarray, cell: np.ndarray, shape: tuple[int, int, int], pbc: np.ndarray
+    ) -> ObliqueGrid | None:
+        """The grid, or None if no axis is normal to the others or periodic."""
+        directions = cell / np.linalg.norm(cell, axis=1)[:, None]
+        cosines = np.abs(directions @ directions.T) - np.eye(3)
+        normal = np.flatnonzero(cosines.max(axis=1) <= _RIGHT_ANGLE)
+        candidates = normal if len(normal) else np.flatnonzero(pbc)
+        if len(candidates) == 0:
+            return None
+        w = int(candidates[-1])
+        u, v = (k for k in range(3) if k != w)
+        order = (u, v, w)
+        # columns of the QR factor: w, then what u and v have besides
+        frame = np.linalg.qr(cell[[w, u, v]].T)[0]
+        frame[:, 0] *= np.sign(frame[:, 0] @ cell[w])
+        rotation = frame[:, [1, 2, 0]].T
+        steps = cell[list(order)] / np.array([shape[k] for k in order])[:, None] @ rotation.T
+        sizes = (shape[u], shape[v], shape[w])
+        periodic = (bool(pbc[u]), bool(pbc[v]), bool(pbc[w]))
+        return cls(order, rotation, rotation @ origin, steps, sizes, periodic)
+
+    @property
+    def has_shifts(self) -> bool:
+        """Whether w is not normal to the plane of u and v."""
+        return bool(np.abs(self.steps[:2, 2]).max() > _RIGHT_ANGLE * np.abs(self.steps).max())
+
+    def accumulator(self, rows: range, dtype: torch.dtype, tolerance: float) -> ObliqueSum:
+        """What terms are added to; ``rows`` are indices along the grid's own first axis."""
+        return ObliqueSum(self, rows, dtype, tolerance)
+
+    def coarser(self, shortest: float) -> ObliqueGrid:
+        """The grid with no more points along u and v than a wave vector, bohr^-1, needs."""
+        n_u, n_v, n_w = self.shape
+        edges = self.steps * np.array(self.shape)[:, None]
+        # a component that has m periods along an edge has a wave vector of at least
+        # 2 pi m / edge; n points tell m = -(n - 1) / 2 .. (n - 1) / 2 apart
+        needed = 2 * np.floor(shortest * np.linalg.norm(edges, axis=1) / (2 * np.pi)) + 1
+        sizes = [
+            min([n, *(size for size in _SIZES if size >= least)]) if periodic else n
+            for n, least, periodic in zip((n_u, n_v), needed, self.periodic, strict=False)
+        ]
+        shape = (sizes[0], sizes[1], n_w)
+        return replace(self, shape=shape, steps=edges / np.array(shape)[:, None])
+
+    def plane_points(
+        self, centre: np.ndarray, radius: float, rows: range
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows along w, those of images included, that pass the centre within the radius.
+
+        Returns
+        -------
+        torch.Tensor
+            Index u * n_v + v of the row, u counted from the start of ``rows``: shape (n,).
+        torch.Tensor
+            First point of the row relative to the centre, in the frame: shape (n, 3).
+        """
+        start = self.origin - centre
+        inverse = np.linalg.inv(self.steps[:2, :2])
+        middle = -start[:2] @ inverse
+        reach = radius * np.linalg.norm(inverse, axis=0)
+        indices = []
+        for k, wanted in enumerate((rows, range(self.shape[1]))):
+            index = np.arange(np.ceil(middle[k] - reach[k]), np.floor(middle[k] + reach[k]) + 1)
+            inside = index % self.shape[k] if self.periodic[k] else index
+            used = (inside >= wanted.start) & (inside < wanted.stop)
+            indices.append((index[used], inside[used].astype(int) - wanted.start))
+        (u, target_u), (v, target_v) = indices
+        points = start + u[:, None, None] * self.steps[0] + v[None, :, None] * self.steps[1]
+        near = (points[..., :2] ** 2).sum(axis=2) <= radius**2
+        target = target_u[:, None] * self.shape[1] + target_v[None, :]
+        return torch.from_numpy(target[near]), torch.from_numpy(points[near])
+
+
+@dataclass
+class ObliqueSum:
+    """The sum of terms in some planes of a grid."""
+
+    grid: ObliqueGrid
+    rows: range
+    dtype: torch.dtype
+    tolerance: float
+    _planes: dict[tuple[int, int, int], _Planes] = field(init=False, default_factory=dict)
+    # harmonics of a vector are these combinations of those of its components in the frame
+    _rotations: dict[int, torch.Tensor] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n_u, _, n_w = self.grid.shape
+        first = self.grid.order[0] == 0
+        self._u, self._w = (self.rows, range(n_w)) if first else (range(n_u), self.rows)
+
+    def add_class(self, centre: np.ndarray, terms: TermClass) -> None:
+        """Add the terms of one class of an atom."""
+        rotated = TermClass(
+            terms.radius, terms.exponents, terms.weights @ self._rotation(terms.l_max)
+        )
+        grid = self.grid.coarser(self._shortest(rotated))
+        if grid.shape not in self._planes:
+            # fewer points are interpolated from all of their planes
+            u = self._u if grid.shape[0] == self.grid.shape[0] else range(grid.shape[0])
+            self._planes[grid.shape] = _Planes(grid, u, self._w, self.dtype, self.tolerance)
+        self._planes[grid.shape].add_class(self.grid.rotation @ centre, rotated)
+
+    def values(self) -> np.ndarray:
+        """In the order of the axes of the grid: shape (len(rows), ny, nz)."""
+        n_u, n_v, n_w = self.grid.shape
+        width = n_w // 2 + 1 if self.grid.has_shifts else len(self._w)
+        dtype = self.dtype.to_complex() if self.grid.has_shifts else self.dtype
+        summed = torch.zeros((len(self._u), n_v, width), dtype=dtype)
+        while self._planes:
+            shape, planes = self._planes.popitem()
+            part = planes.summed.reshape(len(planes.u), shape[1], width)
+            if shape[1] < n_v:
+                part = _interpolation(shape[1], range(n_v), n_v).to(dtype) @ part
+            if shape[0] < n_u:
+                matrix = _interpolation(shape[0], self._u, n_u).to(dtype)
+                summed.view(len(matrix), -1).addmm_(matrix, part.reshape(shape[0], -1))
+            else:
+                summed += part
+        if self.grid.has_shifts:
+            # irfft adds the conjugates, except that of the first and of the middle component
+            summed[..., 1 : (n_w + 1) // 2] /= 2
+            summed = torch.fft.irfft(summed, n=n_w, norm="forward")
+            summed = summed[..., self._w.start : self._w.stop]
+        back = np.argsort(self.grid.order).tolist()
+        return summed.permute(*back).contiguous().numpy()
+
+    def _shortest(self, terms: TermClass) -> float:
+        """Length of wave vectors beyond which the terms have nothing, bohr^-1.
+
+        The Fourier transform of S_lm(r) exp(-a r^2) is, but for a phase,
+        (pi / a)^1.5 S_lm(g) exp(-g^2 / 4 a) / (2 a)^l.
+        """
+        edges = self.grid.steps * np.array(self.grid.shape)[:, None]
+        a = terms.exponents.numpy()
+        # per volume of the term or of the cell, the smaller one
+        scale = np.pi**1.5 * np.maximum(1.0, 1.0 / (a**1.5 * abs(np.linalg.det(edges))))
+        longest = 0.0
+        for l in range(terms.l_max + 1):
+            block = terms.weights[:, l * l : (l + 1) ** 2].norm(dim=1).numpy()
+            bound = block * np.sqrt((2 * l + 1) / (4 * np.pi)) * scale / (2 * a) ** l
+            reach = monomial_radii(1 / (4 * a), bound, l, _SERIES * self.tolerance)
+            longest = max(longest, float(reach.max()))
+        return longest
+
+    def _rotation(self, l_max: int) -> torch.Tensor:
+        if l_max not in self._rotations:
+            inside = np.random.default_rng(0).normal(size=(4 * (l_max + 1) ** 2, 3))
+            outside = torch.from_numpy(inside @ self.grid.rotation)
+            here, there = (solid_harmonics(v, l_max) for v in (torch.from_numpy(inside), outside))
+            self._rotations[l_max] = torch.linalg.lstsq(here, there).solution.T
+        return self._rotations[l_max]
+
+
+@dataclass
+class _Planes:
+    """Rows along w above some points of the plane: values, or Fourier series along w.
+
+    Attributes
+    ----------
+    grid
+        With as many points along u and v as there are here.
+    u, w
+        Indices of the points along these axes.
+    summed
+        Shape (len(u) * n_v, len(w) or n_w // 2 + 1).
+    """
+
+    grid: ObliqueGrid
+    u: range
+    w: range
+    dtype: torch.dtype
+    tolerance: float
+    summed: torch.Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        width = self.grid.shape[2] // 2 + 1 if self.grid.has_shifts else len(self.w)
+        dtype = self.dtype.to_complex() if self.grid.has_shifts else self.dtype
+        self.summed = torch.zeros((len(self.u) * self.grid.shape[1], width), dtype=dtype)
+
+    def add_class(self, centre: np.ndarray, terms: TermClass) -> None:
+        """Add terms around a centre, both in the frame."""
+        target, points = self.grid.plane_points(centre, terms.radius, self.u)
+        if len(target) == 0:
+            return
+        cartesian = cartesian_weights(terms)  # [k, term, j, i]
+        k, term = torch.nonzero(cartesian.abs().amax(dim=(2, 3)), as_tuple=True)
+        factors = _Plane(cartesian[k, term], terms.exponents, term)
+        if self.grid.has_shifts:
+            self._add_series(target, points, factors, k, terms.radius)
+        else:
+            self._add_rows(target, points, factors, k, float(centre[2]), terms)
+
+    # w normal to u and v -----------------------------------------------------------
+
+    def _add_rows(
+        self,
+        target: torch.Tensor,
+        points: torch.Tensor,
+        factors: _Plane,
+        k: torch.Tensor,
+        centre: float,
+        terms: TermClass,
+    ) -> None:
+        grid = self.grid
+        axis = Axis(float(grid.origin[2]), float(grid.steps[2, 2]), grid.shape[2], grid.periodic[2])
+        window = axis.window(centre, terms.radius)
+        pieces: Pieces = clipped(wrapped(window, axis.n), self.w)
+        if not pieces:
+            return
+        nothing = torch.zeros(len(terms.exponents), dtype=torch.bool)
+        tables = axis.tables(window, centre, terms.radius, terms, nothing)
+        right = tables[factors.term, k].to(self.dtype)  # [(k, term), w]
+        # many images of small cells share a row: they are added before the product
+        folds = len(target) > len(self.summed)
+        folded = torch.zeros((len(self.summed) if folds else 0, len(k)), dtype=self.dtype)
+        step = max(1, _TEMPORARY // (len(k) + len(window)))
+        for start in range(0, len(target), step):
+            chosen = slice(start, start + step)
+            left = factors.values(points[chosen]).to(self.dtype)
+            if folds:
+                folded.index_add_(0, target[chosen], left)
+                continue
+            for tw, sw in pieces:
+                self.summed[:, tw].index_add_(0, target[chosen], left @ right[:, sw])
+        for tw, sw in pieces if folds else ():
+            self.summed[:, tw].addmm_(folded, right[:, sw])
+
+    # any direction of a periodic w --------------------------------------------------
+
+    def _add_series(
+        self,
+        target: torch.Tensor,
+        points: torch.Tensor,
+        factors: _Plane,
+        k: torch.Tensor,
+        radius: float,
+    ) -> None:
+        n = self.grid.shape[2]
+        period = float(self.grid.steps[2, 2]) * n
+        largest = float(factors.exponents.max())
+        last = int(_LAST_COMPONENT * 2 * np.sqrt(largest) * period / (2 * np.pi)) + 1
+        series = _gaussian_series(factors.exponents, int(k.max()), period, last)
+        right = series[factors.term, k]  # [(k, term), q], times (-i)^k
+        size = factors.bounds(radius) @ right.abs()
+        needed = torch.nonzero(size > _SERIES * self.tolerance)
+        count = int(needed.max()) + 1 if len(needed) else 0
+        right = right[:, :count]
+        odd = (k % 2).bool()
+        signs = torch.where(k // 2 % 2 == 0, 1.0, -1.0)[:, None]  # of (-i)^k = +-1 or -+i
+        real, imaginary = ((signs * right)[~odd], (-signs * right)[odd])
+        step = max(1, _TEMPORARY // max(1, len(k) + 3 * count))
+        for start in range(0, len(target), step):
+            chosen = slice(start, start + step)
+            left = factors.values(points[chosen])
+            rows = torch.complex(left[:, ~odd] @ real, left[:, odd] @ imaginary)
+            rows *= _phases(points[chosen, 2] * (2 * np.pi / period), count)
+            self._fold(target[chosen], rows.to(self.summed.dtype))
+
+    def _fold(self, target: torch.Tensor, rows: torch.Tensor) -> None:
+        """Add components q >= 0, of which those beyond the grid's own count as lower ones."""
+        n, half = self.grid.shape[2], self.summed.shape[1]
+        for start in range(0, rows.shape[1], n):
+            part = rows[:, start : start + n]
+            self.summed[:, : part.shape[1]].index_add_(0, target, part[:, :half])
+            # q and q - n are one function on the grid, and that one the conjugate of n - q
+            upper = part[:, half:].conj().resolve_conj().flip(1)
+            low = n - part.shape[1] + 1
+            if upper.shape[1]:
+                self.summed[:, low : low + upper.shape[1]].index_add_(0, target, upper)
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """Functions of the plane: sum_ij C_ij x^i y^j exp(-a (x^2 + y^2)).
+
+    Attributes
+    ----------
+    weights
+        C[function, j, i].
+    exponents
+        Of the terms.
+    term
+        Term of each function.
+    """
+
+    weights: torch.Tensor
+    exponents: torch.Tensor
+    term: torch.Tensor
+
+    def values(self, points: torch.Tensor) -> torch.Tensor:
+        """Shape (n_points, n_functions), the points fastest in memory."""
+        size = self.weights.shape[1]
+        x, y = (_powers(points[:, axis], size) for axis in (0, 1))
+        monomials = (y[:, None, :] * x[None, :, :]).reshape(size * size, -1)
+        minus_r2 = -(points[:, 0] ** 2 + points[:, 1] ** 2)
+        gaussians = torch.exp(self.exponents[:, None] * minus_r2)
+        values = self.weights.reshape(len(self.weights), -1) @ monomials
+        values *= gaussians[self.term]
+        return values.T
+
+    def bounds(self, radius: float) -> torch.Tensor:
+        """What no function exceeds within a radius of the centre: shape (n_functions,)."""
+        r = torch.linspace(0, radius, 100, dtype=torch.float64)[:, None]
+        size = self.weights.shape[1]
+        degree = torch.arange(size)[:, None] + torch.arange(size)
+        monomials = r ** degree.reshape(-1)
+        values = monomials @ self.weights.abs().reshape(len(self.weights), -1).T
+        return (values * torch.exp(-r * r * self.exponents)[:, self.term]).amax(dim=0)
+
+
+def _gaussian_series(a: torch.Tensor, degree: int, period: float, last: int) -> torch.Tensor:
+    """Fourier components of the periodic sum of z^k exp(-a z^2), but for (-i)^k.
+
+    Returns
+    -------
+    torch.Tensor
+        [term, k, q], q = 0 .. last. Components but the first are doubled: they stand for
+        their conjugates too.
+    """
+    g = 2 * np.pi / period * torch.arange(last + 1, dtype=torch.float64)
+    a = a[:, None]
+    tables = [torch.sqrt(np.pi / a) * torch.exp(-g * g / (4 * a)) / period]
+    tables[0][:, 1:] *= 2
+    for k in range(degree):
+        # by parts: 2 a F_(k+1) = k F_(k-1) - i g F_k
+        below = k * tables[k - 1] if k else 0.0
+        tables.append((g * tables[k] - below) / (2 * a))
+    return torch.stack(tables, dim=1)
+
+
+def _powers(x: torch.Tensor, size: int) -> torch.Tensor:
+    """x^i, i = 0 .. size - 1: shape (size, len(x))."""
+    powers = torch.ones((size, len(x)), dtype=x.dtype)
+    for i in range(1, size):
+        torch.mul(powers[i - 1], x, out=powers[i])
+    return powers
+
+
+def _interpolation(n: int, wanted: range, of: int) -> torch.Tensor:
+    """Values at j / of, j in ``wanted``, of the trigonometric polynomial through n points.
+
+    Shape (len(wanted), n). Even n: the component of n / 2 periods is left out; no function
+    that is interpolated has it.
+    """
+    m = np.arange(-((n - 1) // 2), (n - 1) // 2 + 1)
+    there = np.exp(2j * np.pi * np.array(wanted)[:, None] / of * m)
+    here = np.exp(-2j * np.pi * np.arange(n)[:, None] / n * m)
+    return torch.from_numpy((there @ here.T).real / n)
+
+
+def _phases(angles: torch.Tensor, count: int) -> torch.Tensor:
+    """exp(i q angle), q = 0 .. count - 1: shape (n, count); most of them are products."""
+    inner = max(1, int(np.sqrt(count)))
+    outer = -(-count // inner)
+    few = torch.polar(torch.ones(1, dtype=angles.dtype), angles[:, None] * torch.arange(inner))
+    many = torch.polar(
+        torch.ones(1, dtype=angles.dtype), angles[:, None] * (inner * torch.arange(outer))
+    )
+    return (many[:, :, None] * few[:, None, :]).reshape(len(angles), -1)[:, :count]

@@ -1,0 +1,208 @@
+"""Gaussians on orthogonal grids: products of functions of x, y and z. Atomic units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+
+from ..basis import harmonic_polynomials
+from .terms import TermClass
+
+#: Numbers that one temporary matrix may hold (64 MB in double precision).
+_TEMPORARY = 2**23
+
+#: Points of a box (y, z) below which whole boxes are multiplied: for small ones the calls
+#: of one product per plane cost more than the sum of two boxes.
+_SMALL_PLANE = 1024
+
+#: Terms with a h^2 above it are averaged over voxels where that is asked for: point values
+#: of smoother ones add up to their integral within exp(-pi^2 / 0.15) = 1e-28.
+_TIGHT = 0.15
+
+
+#: (target, source) slices of a window on an axis.
+Pieces = list[tuple[slice, slice]]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of an orthogonal grid: points origin + step * i, i = 0 .. n - 1."""
+
+    origin: float
+    step: float
+    n: int
+    periodic: bool
+
+    def window(self, centre: float, radius: float) -> range:
+        """Indices of the points within a radius; beyond 0 .. n - 1 for periodic axes.
+
+        A periodic window is never longer than the axis: images are folded into it.
+        """
+        first = int(np.ceil((centre - radius - self.origin) / self.step))
+        last = int(np.floor((centre + radius - self.origin) / self.step))
+        if self.periodic:
+            return range(first, first + min(last + 1 - first, self.n))
+        return range(max(first, 0), min(last + 1, self.n))
+
+    def tables(
+        self, window: range, centre: float, radius: float, terms: TermClass, average: torch.Tensor
+    ) -> torch.Tensor:
+        """x^i exp(-a x^2), summed over images: shape (n_terms, l_max + 1, n_points).
+
+        The terms of the mask ``average`` are averaged over x - step / 2 .. x + step / 2.
+        """
+        x = self.origin + self.step * np.arange(window.start, window.stop) - centre
+        images = x[None, :] + self._image_shifts(x, radius)[:, None]  # [image, point]
+        moved = torch.from_numpy(images)
+        exponents = terms.exponents.double()
+        powers = moved[None] ** torch.arange(terms.l_max + 1)[:, None, None]
+        gaussians = torch.exp(-exponents[:, None, None] * (moved * moved))
+        if len(images) == 1:
+            table = gaussians * powers[:, 0]
+        else:
+            table = torch.einsum("tsx,isx->tix", gaussians, powers)
+        if average.any():
+            means = _interval_means(moved, exponents[average], self.step, terms.l_max)
+            table[average] = means.sum(dim=2)
+        return table
+
+    def _image_shifts(self, x: np.ndarray, radius: float) -> np.ndarray:
+        if not self.periodic:
+            return np.zeros(1)
+        period = self.step * self.n
+        first = np.ceil((-radius - x[-1]) / period)
+        last = np.floor((radius - x[0]) / period)
+        return np.asarray(np.arange(first, last + 1) * period)
+
+
+def _interval_means(x: torch.Tensor, a: torch.Tensor, step: float, degree: int) -> torch.Tensor:
+    """Means of x^i exp(-a x^2) from x - step / 2 to x + step / 2: shape (n_a, degree + 1, *x).
+
+    By parts: 2 a I_i = (i - 1) I_(i-2) - [x^(i-1) exp(-a x^2)] between the ends.
+    """
+    a = a.reshape(-1, *(1,) * x.ndim)
+    ends = x - step / 2, x + step / 2
+    low, high = (torch.exp(-a * end * end) for end in ends)
+    root = torch.sqrt(a)
+    integrals = [(torch.erf(root * ends[1]) - torch.erf(root * ends[0])) * math.sqrt(math.pi) / 2]
+    integrals[0] = integrals[0] / root
+    for i in range(1, degree + 1):
+        boundary = high * ends[1] ** (i - 1) - low * ends[0] ** (i - 1)
+        before = (i - 1) * integrals[i - 2] if i > 1 else 0.0
+        integrals.append((before - boundary) / (2 * a))
+    return torch.stack(integrals, dim=1) / step
+
+
+def add_class(
+    values: torch.Tensor,
+    rows: range,
+    axes: Sequence[Axis],
+    centre: np.ndarray,
+    terms: TermClass,
+    *,
+    average: bool,
+) -> None:
+    """Add a class of terms of one atom to the planes ``rows``."""
+    step = max(axis.step for axis in axes)
+    tight = terms.exponents * step**2 > (_TIGHT if average else math.inf)
+    # the nearest voxel may hold a tight term that its point does not feel
+    radius = terms.radius + (step / 2 if tight.any() else 0.0)
+    windows = [axis.window(c, radius) for axis, c in zip(axes, centre, strict=True)]
+    pieces = [wrapped(window, axis.n) for window, axis in zip(windows, axes, strict=True)]
+    pieces[0] = clipped(pieces[0], rows)
+    if not all(pieces):
+        return
+    x, y, z = (
+        axis.tables(window, c, radius, terms, tight)
+        for axis, window, c in zip(axes, windows, centre, strict=True)
+    )  # each [term, power, point]
+    cartesian = cartesian_weights(terms)  # [k, term, j, i]
+    k, term = torch.nonzero(cartesian.abs().amax(dim=(2, 3)), as_tuple=True)
+    right = z[term, k].to(values.dtype)  # [(k, term), z]
+    along_x = torch.bmm(cartesian[k, term], x[term]).to(values.dtype)  # [(k, term), j, x]
+    along_y = y[term].to(values.dtype)  # [(k, term), j, y]
+    planes = max(1, _TEMPORARY // (len(windows[1]) * (len(right) + len(windows[2]))))
+    for target, source in split(pieces[0], planes):
+        # [(k, term), x, y] = sum_j (sum_i C_ijk,term x^i) y^j
+        left = torch.bmm(along_x[..., source].transpose(1, 2), along_y)
+        _add_product(values[target], left, right, pieces[1:])
+
+
+def cartesian_weights(terms: TermClass) -> torch.Tensor:
+    """Weights of monomials x^i y^j z^k: [k, term, j, i], shape (l_max + 1, n_terms, ...)."""
+    matrix = _polynomials(terms.l_max).to(terms.weights)  # [lm, (k, j, i)]
+    size = terms.l_max + 1
+    return (terms.weights @ matrix).reshape(-1, size, size, size).transpose(0, 1)
+
+
+@cache
+def _polynomials(l_max: int) -> torch.Tensor:
+    """Solid harmonics of l = 0..l_max as polynomials: [lm, (k, j, i)], i fastest."""
+    size = l_max + 1
+    total = np.zeros((size * size, size, size, size))
+    for l in range(size):
+        block = harmonic_polynomials(l).transpose(0, 3, 2, 1)
+        total[l * l : (l + 1) ** 2, : l + 1, : l + 1, : l + 1] = block
+    return torch.from_numpy(total.reshape(size * size, -1))
+
+
+def _add_product(
+    values: torch.Tensor, left: torch.Tensor, right: torch.Tensor, pieces: Sequence[Pieces]
+) -> None:
+    """Add sum_t left[t, x, y] right[t, z] to planes; windows of y and z come in pieces."""
+    if left.shape[2] * right.shape[1] < _SMALL_PLANE:
+        flat = left.reshape(len(left), -1).T @ right
+        box = flat.reshape(*left.shape[1:], -1)
+        for ty, sy in pieces[0]:
+            for tz, sz in pieces[1]:
+                values[:, ty, tz] += box[:, sy, sz]
+        return
+    for ty, sy in pieces[0]:
+        for tz, sz in pieces[1]:
+            matrices = left[:, :, sy].permute(1, 2, 0)
+            factor = right[:, sz].expand(len(matrices), -1, -1)
+            # in place: nothing of the size of the box is stored on the way
+            values[:, ty, tz].baddbmm_(matrices, factor)
+
+
+def wrapped(window: range, n: int) -> Pieces:
+    """(target, source) slices of a window of at most n indices on an axis of n points."""
+    pieces, start = [], window.start
+    while start < window.stop:
+        first = start % n
+        count = min(n - first, window.stop - start)
+        offset = start - window.start
+        pieces.append((slice(first, first + count), slice(offset, offset + count)))
+        start += count
+    return pieces
+
+
+def clipped(pieces: Pieces, rows: range) -> Pieces:
+    """The parts of the pieces whose targets are in ``rows``, counted from its start."""
+    clipped = []
+    for target, source in pieces:
+        start, stop = max(target.start, rows.start), min(target.stop, rows.stop)
+        if start < stop:
+            offset = source.start - target.start
+            clipped.append(
+                (slice(start - rows.start, stop - rows.start), slice(start + offset, stop + offset))
+            )
+    return clipped
+
+
+def split(pieces: Pieces, size: int) -> Pieces:
+    """The same in pieces of at most ``size``."""
+    return [
+        (slice(t, min(t + size, target.stop)), slice(s, min(s + size, source.stop)))
+        for target, source in pieces
+        for t, s in zip(
+            range(target.start, target.stop, size),
+            range(source.start, source.stop, size),
+            strict=True,
+        )
+    ]
