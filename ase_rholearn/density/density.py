@@ -293,7 +293,7 @@ class Density(Drawable):
             Points along each axis, instead of ``spacing``.
         tolerance
             Bound for what is neglected in each term, e/bohr^3. 1e-6, with errors of some
-            1e-6 to 1e-5 e/bohr^3, is enough for pictures and takes some 60 % of the time.
+            1e-6 to 1e-5 e/bohr^3, is enough for pictures and takes 60 to 80 % of the time.
         core
             ``"point"``: values at the points. Their sum misses electrons of the cores, which
             are narrower than voxels: an electron of the 26 of ethanol at 0.2 Angstrom.
