@@ -324,7 +324,7 @@ class Density(Drawable):
         """
         task = self._grid_task(frame, tolerance, core, dtype)
         values = task.values(progress=progress)
-        values /= units.Bohr**3
+        values *= 1 / units.Bohr**3  # as the slabs of iterate_frame, to the last digit
         return Grid(values, frame.origin, frame.cell)
 
     def iterate_grid(
