@@ -14,15 +14,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 from ase import Atoms, units
-from scipy.special import gamma, gammainc
 
 from ...basis import Basis, solid_harmonics
+from ...basis.boys import boys
 
 #: Points that are treated at once.
 _BLOCK = 2**15
-
-#: Argument from which the Boys function is that of a point multipole, to 1e-15.
-_FAR = 38.0
 
 
 class PotentialMetric:
@@ -61,28 +58,14 @@ class PotentialMetric:
 def _interaction(basis: Basis, z: int, vectors: np.ndarray, electrons: np.ndarray) -> np.ndarray:
     """Electrons at points in the potentials of the functions of one atom: (n_functions,)."""
     r2 = np.einsum("ij,ij->i", vectors, vectors)
-    order = np.argsort(r2)
-    r2 = r2[order]
     l_max = max(shell.l for shell in basis.shells[z])
-    harmonics = solid_harmonics(torch.from_numpy(vectors[order]), l_max).numpy()
-    weighted = harmonics * electrons[order, None]
+    harmonics = solid_harmonics(torch.from_numpy(vectors), l_max).numpy()
+    weighted = harmonics * electrons[:, None]
     parts = []
     for shell in basis.shells[z]:
         own = weighted[:, shell.l**2 : (shell.l + 1) ** 2]
         total = np.zeros(2 * shell.l + 1)
         for a, d in zip(shell.exponents, shell.coefficients, strict=True):
-            total += 2 * np.pi / a * d * (_boys(shell.l, a * r2) @ own)
+            total += 2 * np.pi / a * d * (boys(shell.l, torch.from_numpy(a * r2)).numpy() @ own)
         parts.append(total)
     return np.concatenate(parts)
-
-
-def _boys(l: int, x: np.ndarray) -> np.ndarray:
-    """The integral of t^2l exp(-x t^2) from 0 to 1, for ascending x."""
-    half = l + 0.5
-    far = int(np.searchsorted(x, _FAR))
-    tiny = int(np.searchsorted(x, 1e-8))
-    result = np.empty_like(x)
-    result[:tiny] = 1 / (2 * l + 1) - x[:tiny] / (2 * l + 3)
-    result[tiny:] = gamma(half) / (2 * x[tiny:] ** half)
-    result[tiny:far] *= gammainc(half, x[tiny:far])
-    return result
