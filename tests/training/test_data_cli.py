@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 from data_examples import example, filled, flip
 
-from ase_rholearn import cli
 from ase_rholearn.training import DataSet
 
 Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def data(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+def data(command: Command) -> Command:
     """Run ``ase-rholearn data`` in this process: status, stdout, stderr."""
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ase-rholearn", "data", *map(str, arguments)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        captured = capfd.readouterr()
-        return status, captured.out, captured.err
-
-    return call
+    return partial(command, "data")
 
 
 @pytest.fixture
