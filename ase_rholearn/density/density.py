@@ -19,15 +19,16 @@ from scipy.linalg import cho_factor, cho_solve
 from ..basis import Basis, to_tensormap
 from ..files import atomic_write
 from ..structures import check_atoms, total_charge
-from . import electrostatics, moments
-from .charges import HirshfeldAtoms, hirshfeld_atoms, voronoi_charges
+from . import moments
+from .charges import HirshfeldAtoms, hirshfeld_atoms, voronoi_charges, write_quadrature
+from .electrostatics import quantities as electrostatics
+from .evaluation.grid_task import GridTask
+from .evaluation.points import evaluate_at_points
+from .evaluation.terms import AtomTerms, density_terms
 from .files import format_of, write_grid
 from .frame import grid_frame
-from .grid import Grid, GridTask
-from .picture import Drawable
-from .points import evaluate_at_points
-from .quadrature_file import write_quadrature
-from .terms import AtomTerms, density_terms
+from .grid import Grid
+from .pictures.plane import Drawable
 
 if TYPE_CHECKING:
     from metatensor.torch import TensorMap
@@ -477,7 +478,7 @@ class Density(Drawable):
         """Write the density on a quadrature grid, for programs that divide it among atoms.
 
         denspart and horton-part's ``part-periodic`` read the file; see
-        :mod:`ase_rholearn.density.quadrature_file` for its arrays. Molecules only.
+        :mod:`ase_rholearn.density.charges.quadrature_file` for its arrays. Molecules only.
         ``level`` is the quality of the grid, 0 to 5.
         """
         write_quadrature(self, path, level=level)

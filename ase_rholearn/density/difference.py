@@ -9,10 +9,10 @@ import numpy as np
 from ase import Atoms, units
 
 from .density import TOLERANCE, Density
+from .evaluation.quadrature import molecular_quadrature
 from .frame import grid_frame
 from .grid import Grid
-from .picture import Drawable
-from .quadrature import molecular_quadrature
+from .pictures.plane import Drawable
 
 
 class DensityDifference(Drawable):

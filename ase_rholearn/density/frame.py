@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 
+from .evaluation.points import completed_cell, fractional
 from .grid import Grid
-from .points import completed_cell, fractional
 
 
 def grid_frame(

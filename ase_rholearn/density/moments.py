@@ -21,7 +21,7 @@ from ase import units
 from scipy.special import gamma
 
 from ..basis import harmonic_polynomials
-from .potential import AtomCharge, Multiplet, atom_charges
+from .electrostatics.potential import AtomCharge, Multiplet, atom_charges
 
 if TYPE_CHECKING:
     from .density import Density

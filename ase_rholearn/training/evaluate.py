@@ -20,7 +20,7 @@ import numpy as np
 from ase import units
 
 from ..density import Density
-from ..density.quadrature import molecular_quadrature
+from ..density.evaluation.quadrature import molecular_quadrature
 from ..model import DensityModel
 from ..references import Reference
 from ..references.pyscf import orbital_molecule

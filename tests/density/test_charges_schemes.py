@@ -11,8 +11,8 @@ from ase import Atoms, units
 from ase.build import bulk, molecule
 
 from ase_rholearn import Basis, Density
-from ase_rholearn.density.quadrature import molecular_quadrature
-from ase_rholearn.density.voronoi import cell_radii
+from ase_rholearn.density.charges.voronoi import cell_radii
+from ase_rholearn.density.evaluation.quadrature import molecular_quadrature
 
 
 @pytest.fixture

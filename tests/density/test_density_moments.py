@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ase_rholearn import Basis, Density
 from ase_rholearn.basis import AtomicDensity
-from ase_rholearn.density.quadrature import molecular_quadrature
+from ase_rholearn.density.evaluation.quadrature import molecular_quadrature
 
 
 def integrate(

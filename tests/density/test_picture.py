@@ -10,7 +10,7 @@ import pytest
 from ase.build import bulk, molecule
 
 from ase_rholearn import Basis, Density
-from ase_rholearn.density.picture import _images, plane_through
+from ase_rholearn.density.pictures.plane import _images, plane_through
 
 
 @pytest.fixture(scope="module")

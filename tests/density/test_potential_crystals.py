@@ -11,8 +11,8 @@ from ase.build import bulk, molecule
 from reference_density import image_shifts
 
 from ase_rholearn import Basis, Density
-from ase_rholearn.density.ewald import PeriodicPotential
-from ase_rholearn.density.potential import atom_charges
+from ase_rholearn.density.electrostatics.ewald import PeriodicPotential
+from ase_rholearn.density.electrostatics.potential import atom_charges
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from ase.build import molecule
 
 from ase_rholearn import Basis, Density
 from ase_rholearn.density import Grid
-from ase_rholearn.density.viewer import Field, view
+from ase_rholearn.density.pictures.viewer import Field, view
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 

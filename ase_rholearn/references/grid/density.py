@@ -12,7 +12,7 @@ from ase import Atoms, units
 from ase.data import atomic_numbers, chemical_symbols
 
 from ...density import Grid
-from ...density.points import fractional
+from ...density.evaluation.points import fractional
 from ...structures import check_atoms, total_charge
 from .resolution import effective_spacing
 

@@ -15,8 +15,8 @@ from ase.data import chemical_symbols
 
 from ...basis import Basis
 from ...density import Density, Grid
-from ...density.functions import function_blocks
-from ...density.points import Images, wrap
+from ...density.evaluation.functions import function_blocks
+from ...density.evaluation.points import Images, wrap
 from ..reference import Reference, settings_with_basis
 from .density import GridDensity
 from .fourier import FourierMetric

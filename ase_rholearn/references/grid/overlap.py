@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...basis import Basis
-from ...density.functions import FunctionBlock, function_blocks
+from ...density.evaluation.functions import FunctionBlock, function_blocks
 from .fourier import FourierMetric
 
 

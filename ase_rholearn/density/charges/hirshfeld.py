@@ -1,7 +1,6 @@
-"""Atoms in molecules: Hirshfeld's stockholders and Voronoi cells.
+"""Atoms in molecules: Hirshfeld's stockholders.
 
-F. L. Hirshfeld, Theor. Chim. Acta 44, 129 (1977); C. Fonseca Guerra, J.-W. Handgraaf,
-E. J. Baerends and F. M. Bickelhaupt, J. Comput. Chem. 25, 189 (2004).
+F. L. Hirshfeld, Theor. Chim. Acta 44, 129 (1977).
 """
 
 from __future__ import annotations
@@ -12,31 +11,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import units
-from scipy.integrate import lebedev_rule
 
-from ..basis import AtomicDensity
-from .points import Images, compact_blocks, evaluate_at_points
-from .quadrature import atomic_quadrature, check_level
-from .terms import AtomTerms, density_terms
-from .voronoi import cell_radii
+from ...basis import AtomicDensity
+from ..evaluation.points import Images, compact_blocks, evaluate_at_points
+from ..evaluation.quadrature import atomic_quadrature
+from .deformation import complete_charges, deformation_terms
 
 if TYPE_CHECKING:
-    from .density import Density
+    from ..density import Density
 
 #: Density of a free atom (e/bohr^3) below which it has no share in a point.
 _VACUUM = 1e-11
 
 #: Weights (bohr^3, some rules have negative ones) of points that are left out.
 _NO_WEIGHT = 1e-14
-
-#: What may be neglected in a term of the deformation density, and where Voronoi cells without
-#: a wall end, e/bohr^3.
-_TOLERANCE = 1e-10
-_END = 1e-9
-
-#: Radial points and degree of the Lebedev rule in a Voronoi cell for each quality level. Walls
-#: meet at edges, which is why there are more directions than radii.
-_VORONOI_LEVELS = {0: (24, 29), 1: (30, 41), 2: (36, 59), 3: (40, 77), 4: (50, 101), 5: (60, 131)}
 
 
 @dataclass(frozen=True)
@@ -80,10 +68,10 @@ def hirshfeld_atoms(rho: Density, *, level: int = 3) -> HirshfeldAtoms:
     rho
         Its basis has atomic densities.
     level
-        Quality of the grid, see :mod:`~ase_rholearn.density.quadrature`.
+        Quality of the grid, see :mod:`~ase_rholearn.density.evaluation.quadrature`.
     """
     atoms, basis = rho.atoms, rho.basis
-    deformation = _deformation(rho, "Hirshfeld")
+    deformation = deformation_terms(rho, "Hirshfeld")
     positions, cell = atoms.positions / units.Bohr, atoms.cell.array / units.Bohr
     free = [basis.atomic_densities[int(z)] for z in atoms.numbers]
     reaches = {z: _reach(density) for z, density in basis.atomic_densities.items()}
@@ -110,7 +98,7 @@ def hirshfeld_atoms(rho: Density, *, level: int = 3) -> HirshfeldAtoms:
                 volumes[other] += own @ r**3
     alone = np.array([density.moment(3) for density in free])
     return HirshfeldAtoms(
-        charges=_complete(rho, electrons),
+        charges=complete_charges(rho, electrons),
         dipoles=dipoles * units.Bohr,
         volumes=(alone + volumes) * units.Bohr**3,
         free_volumes=alone * units.Bohr**3,
@@ -168,63 +156,3 @@ def _reach(density: AtomicDensity) -> float:
     r = np.linspace(0.0, 60.0, 1201)
     above = np.flatnonzero(density.value(r) > _VACUUM)
     return float(r[min(above[-1] + 1, len(r) - 1)]) if len(above) else float(r[1])
-
-
-def voronoi_charges(rho: Density, *, level: int = 3) -> np.ndarray:
-    """Voronoi deformation density charges: shape (natoms,), e.
-
-    What flowed into an atom's Voronoi cell (the points nearest to its nucleus) when the
-    free atoms bonded. Each ray from the nucleus is integrated up to the wall of the cell.
-
-    Parameters
-    ----------
-    rho
-        Its basis has atomic densities.
-    level
-        Quality of the grid, 0 to 5.
-    """
-    check_level(level)
-    atoms = rho.atoms
-    deformation = _deformation(rho, "Voronoi")
-    n_radial, degree = _VORONOI_LEVELS[level]
-    directions, angular = lebedev_rule(degree)
-    nodes, weights = np.polynomial.legendre.leggauss(n_radial)
-    # squares, because the density varies most at the nucleus
-    u, du = 0.5 * (nodes + 1), 0.5 * weights
-    positions, cell = atoms.positions / units.Bohr, atoms.cell.array / units.Bohr
-    ends = density_terms(
-        rho.basis, atoms.numbers, positions, rho.coefficients, tolerance=_END, baseline=False
-    )
-    longest = max((c.radius for atom in ends for c in atom.classes), default=1.0)
-    extra = np.empty(len(atoms))
-    for atom in range(len(atoms)):
-        wall = cell_radii(atom, positions, directions.T, cell, atoms.pbc, longest)
-        r = wall[:, None] * u * u
-        volume = angular[:, None] * r * r * (2 * wall[:, None] * u * du)
-        points = (positions[atom] + r[:, :, None] * directions.T[:, None]).reshape(-1, 3)
-        extra[atom] = volume.ravel() @ evaluate_at_points(deformation, points, cell, atoms.pbc)
-    return _complete(rho, extra)
-
-
-def _deformation(rho: Density, scheme: str) -> list[AtomTerms]:
-    """Terms of the density without the free atoms."""
-    if not rho.basis.atomic_densities:
-        raise ValueError(
-            f"the basis {rho.basis.name!r} has no atomic densities, which {scheme} charges "
-            "need: use a basis that has them, see Basis.with_atomic_densities"
-        )
-    return density_terms(
-        rho.basis,
-        rho.atoms.numbers,
-        rho.atoms.positions / units.Bohr,
-        rho.coefficients,
-        tolerance=_TOLERANCE,
-        baseline=False,
-    )
-
-
-def _complete(rho: Density, extra: np.ndarray) -> np.ndarray:
-    """Charges from the electrons beyond the free atoms; what quadrature missed spread evenly."""
-    charges = rho.core_charges - rho.basis.baseline_electrons(rho.atoms.numbers) - extra
-    missed = rho.core_charges.sum() - rho.number_of_electrons - charges.sum()
-    return np.asarray(charges + missed / len(charges))

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from ..basis import solid_harmonics
+from ...basis import solid_harmonics
 from .separable import Axis, Pieces, cartesian_weights, clipped, wrapped
 from .terms import TermClass, monomial_radii
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..basis import Basis
+from ...basis import Basis
 
 #: Largest ratio of the radii of the terms in one class.
 _CLASS_RATIO = 1.5

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ..basis import Basis, Shell, solid_harmonics
+from ...basis import Basis, Shell, solid_harmonics
 from .points import Images, compact_blocks, wrap
 from .terms import monomial_radii
 

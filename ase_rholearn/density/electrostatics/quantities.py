@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms, units
 
-from ..basis.coulomb import coulomb_blocks, species_pairs
-from ..basis.radial_tables import radial_tables
+from ...basis.coulomb import coulomb_blocks, species_pairs
+from ...basis.radial_tables import radial_tables
+from ..grid import Grid, grid_points
 from .ewald import GAUSSIAN_COST, PeriodicPotential, split_exponent
-from .grid import Grid, grid_points
 from .potential import AtomCharge, atom_charges, open_potential, table_vectors
 
 if TYPE_CHECKING:
-    from .density import Density
+    from ..density import Density
 
 #: Total charge of a cell (e) that counts as neutral.
 _NEUTRAL = 1e-6

@@ -17,9 +17,9 @@ from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
 from ase.neighborlist import natural_cutoffs, neighbor_list
 
-from ..files import atomic_write
-from .grid import Grid
-from .picture import plane_through
+from ...files import atomic_write
+from ..grid import Grid
+from .plane import plane_through
 
 #: Values are stored as asinh of what they are relative to this, in their own unit: fine
 #: steps for small values, and the same relative ones for large values.

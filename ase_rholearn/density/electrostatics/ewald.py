@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from scipy.special import gamma
 
-from ..basis import solid_harmonics
-from .points import fractional, wrap
+from ...basis import solid_harmonics
+from ..evaluation.points import fractional, wrap
 from .potential import AtomCharge, Multiplet, short_range_potential
 
 #: Exponent x of exp(-x) below which a transform is taken for zero.
@@ -44,7 +44,7 @@ class PeriodicPotential:
     Parameters
     ----------
     charges
-        See :func:`~ase_rholearn.density.potential.atom_charges`; neutral together.
+        See :func:`~ase_rholearn.density.electrostatics.potential.atom_charges`; neutral together.
     cell
         Rows are the periods, bohr.
     split

@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from ..basis import harmonic_polynomials, solid_harmonics
+from ...basis import harmonic_polynomials, solid_harmonics
 from .terms import AtomTerms, TermClass
 
 #: Points that are evaluated at once: the largest temporaries hold some 50 numbers a point.
@@ -33,7 +33,7 @@ def evaluate_at_points(
     Parameters
     ----------
     terms
-        Terms of every atom, see :func:`~ase_rholearn.density.terms.density_terms`.
+        Terms of every atom, see :func:`~ase_rholearn.density.evaluation.terms.density_terms`.
     points
         Shape (n, 3), bohr.
     cell, pbc

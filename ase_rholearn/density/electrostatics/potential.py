@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from scipy.special import gamma
 
-from ..basis import Basis, solid_harmonics
-from ..basis.boys import boys, boys_far
-from ..basis.radial_tables import radial_tables
-from .points import Images, compact_blocks, harmonic_derivatives
+from ...basis import Basis, solid_harmonics
+from ...basis.boys import boys, boys_far
+from ...basis.radial_tables import radial_tables
+from ..evaluation.points import Images, compact_blocks, harmonic_derivatives
 
 #: Largest ratio of the reaches of Gaussians that are evaluated together.
 _CLASS_RATIO = 1.3

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from ..basis import harmonic_polynomials
+from ...basis import harmonic_polynomials
 from .terms import TermClass
 
 #: Numbers that one temporary matrix may hold (64 MB in double precision).

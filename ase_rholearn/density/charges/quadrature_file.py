@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import units
 
-from ..files import atomic_write
-from .quadrature import molecular_quadrature
+from ...files import atomic_write
+from ..evaluation.quadrature import molecular_quadrature
 
 if TYPE_CHECKING:
-    from .density import Density
+    from ..density import Density
 
 #: Weights below it (bohr^3) are left out, with their points.
 _NO_WEIGHT = 1e-15
@@ -43,7 +43,7 @@ def write_quadrature(rho: Density, path: str | os.PathLike[str], *, level: int =
     path
         The file; an existing one is replaced.
     level
-        Quality of the grid, see :mod:`~ase_rholearn.density.quadrature`.
+        Quality of the grid, see :mod:`~ase_rholearn.density.evaluation.quadrature`.
     """
     atoms = rho.atoms
     if atoms.pbc.any():

@@ -15,7 +15,7 @@ from ase.data.colors import jmol_colors
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .grid import Grid
+    from ..grid import Grid
     from .viewer import View
 
 #: Densities below this (e/Angstrom^3) are drawn as nothing; it is well outside a molecule.
@@ -123,7 +123,7 @@ class Drawable:
 
         Returns
         -------
-        ase_rholearn.density.viewer.View
+        ase_rholearn.density.pictures.viewer.View
             Notebooks show it.
         """
         from .viewer import Field, view, view_spacing
@@ -312,7 +312,7 @@ def _mark(ax: Axes, atoms: Atoms, plane: Plane) -> None:
 def _images(atoms: Atoms, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
     if not atoms.pbc.any():
         return atoms.numbers, atoms.positions
-    from .points import completed_cell
+    from ..evaluation.points import completed_cell
 
     cell = completed_cell(atoms.cell.array, atoms.pbc)
     reach = np.linalg.norm(plane.size) / 2 + _NEAR

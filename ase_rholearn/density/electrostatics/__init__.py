@@ -1,0 +1,1 @@
+"""Potentials, fields and Coulomb energies."""

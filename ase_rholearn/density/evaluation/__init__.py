@@ -1,0 +1,1 @@
+"""Values of densities: at points, on grids, by quadrature. Atomic units."""

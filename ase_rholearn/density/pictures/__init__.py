@@ -1,0 +1,1 @@
+"""Pictures: planes, and pages with isosurfaces."""
