@@ -2,59 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from ase import Atoms, units
-from numpy.typing import DTypeLike
-from scipy.linalg import cho_factor, cho_solve
 
 from ..basis import Basis, to_tensormap
-from ..files import atomic_write
 from ..structures import check_atoms, total_charge
 from . import moments
 from .charges import HirshfeldAtoms, hirshfeld_atoms, voronoi_charges, write_quadrature
 from .electrostatics import quantities as electrostatics
-from .evaluation.grid_task import GridTask
-from .evaluation.points import evaluate_at_points
 from .evaluation.terms import AtomTerms, density_terms
-from .files import format_of, write_grid
+from .field import DensityField, check_points
+from .files import format_of
+from .files.coefficients import read_coefficients, write_coefficients
 from .frame import grid_frame
 from .grid import Grid
-from .pictures.plane import Drawable
+from .normalization import charge_step
 
 if TYPE_CHECKING:
     from metatensor.torch import TensorMap
 
     from .difference import DensityDifference
 
-#: Default bound for what is neglected in one term of one atom, e/bohr^3. All terms and
-#: periodic images together then stay below 1e-9 e/Angstrom^3, in cells of any size.
-TOLERANCE = 1e-12
 
-#: Terms that reach over fewer steps of a grid are evaluated together.
-_SMALLEST = 4.0
-
-_DTYPES = {np.dtype(np.float64): torch.float64, np.dtype(np.float32): torch.float32}
-
-_SCHEMA_VERSION = 1
-
-#: What NumPy and we may run into in a file that is damaged, or no density at all.
-_DAMAGE = (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
-
-
-class _UnknownSchemaError(ValueError):
-    """A file of a version that this one does not read."""
-
-
-class Density(Drawable):
+class Density(DensityField):
     r"""Electron density :math:`\rho(r) = \sum_A \rho_{Z_A}(|r - R_A|) + \sum_b c_b \phi_b(r)`.
 
     In ASE's units: points in Angstrom, densities in electrons per Angstrom^3 (positive),
@@ -117,7 +90,7 @@ class Density(Drawable):
             )
         if normalize:
             self.normalization = self._expected_electrons - self._count(raw)
-            step = _charge_step(basis, atoms.numbers)
+            step = charge_step(basis, atoms.numbers)
             self.coefficients = _read_only(raw + self.normalization * step)
 
     def __repr__(self) -> str:
@@ -128,7 +101,18 @@ class Density(Drawable):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # built anew, because pickle would forget that the arrays are read-only
-        return _rebuild, (self.atoms, self.basis, self.raw_coefficients, self._is_normalized)
+        arguments = {
+            "atoms": self.atoms,
+            "basis": self.basis,
+            "coefficients": self.raw_coefficients,
+            "normalize": self.is_normalized,
+        }
+        return _rebuild, (arguments,)
+
+    @property
+    def is_normalized(self) -> bool:
+        """Whether the number of electrons was corrected."""
+        return self.coefficients is not self.raw_coefficients
 
     def __sub__(self, other: Density) -> DensityDifference:
         from .difference import DensityDifference
@@ -253,137 +237,6 @@ class Density(Drawable):
         """
         return hirshfeld_atoms(self, level=level)
 
-    # values ------------------------------------------------------------------------
-
-    def evaluate(self, points: Any, *, tolerance: float = TOLERANCE) -> np.ndarray:
-        """Density at points (n, 3) in Angstrom: shape (n,), e/Angstrom^3.
-
-        ``tolerance`` bounds what is neglected in each term, in e/bohr^3.
-        """
-        return self._at_points(points, "value", tolerance) / units.Bohr**3
-
-    def gradient(self, points: Any, *, tolerance: float = TOLERANCE) -> np.ndarray:
-        """Gradient at points (n, 3) in Angstrom: shape (n, 3), e/Angstrom^4."""
-        return self._at_points(points, "gradient", tolerance) / units.Bohr**4
-
-    def laplacian(self, points: Any, *, tolerance: float = TOLERANCE) -> np.ndarray:
-        """Laplacian at points (n, 3) in Angstrom: shape (n,), e/Angstrom^5."""
-        return self._at_points(points, "laplacian", tolerance) / units.Bohr**5
-
-    def on_grid(
-        self,
-        spacing: float = 0.1,
-        margin: float = 3.0,
-        *,
-        shape: tuple[int, int, int] | None = None,
-        tolerance: float = TOLERANCE,
-        core: str = "point",
-        dtype: DTypeLike = np.float64,
-        progress: bool = False,
-    ) -> Grid:
-        """Density on a uniform grid: over the cell, or over a box around a molecule.
-
-        Parameters
-        ----------
-        spacing
-            Largest distance of neighbouring points along an axis, Angstrom.
-        margin
-            Space beyond the outermost nuclei in directions that are not periodic,
-            Angstrom.
-        shape
-            Points along each axis, instead of ``spacing``.
-        tolerance
-            Bound for what is neglected in each term, e/bohr^3. 1e-6, with errors of some
-            1e-6 to 1e-5 e/bohr^3, is enough for pictures and takes 60 to 80 % of the time.
-        core
-            ``"point"``: values at the points. Their sum misses electrons of the cores, which
-            are narrower than voxels: an electron of the 26 of ethanol at 0.2 Angstrom.
-            ``"voxel-average"``: narrow functions are averaged over the voxel around each
-            point, so that the sum keeps their electrons, but the values next to nuclei are no
-            longer those of the density. Orthogonal grids only.
-        dtype
-            ``float64`` or ``float32``. Single precision takes half of the memory; values are
-            right to some 1e-7 of the largest one, which is at a nucleus.
-        progress
-            Show a bar on a terminal if it takes longer than some seconds.
-        """
-        frame = grid_frame(self.atoms, spacing, margin, shape)
-        return self.on_frame(frame, tolerance=tolerance, core=core, dtype=dtype, progress=progress)
-
-    def on_frame(
-        self,
-        frame: Grid,
-        *,
-        tolerance: float = TOLERANCE,
-        core: str = "point",
-        dtype: DTypeLike = np.float64,
-        progress: bool = False,
-    ) -> Grid:
-        """Density at the points of another grid, whose values are ignored.
-
-        The options are those of :meth:`on_grid`.
-        """
-        task = self._grid_task(frame, tolerance, core, dtype)
-        values = task.values(progress=progress)
-        values *= 1 / units.Bohr**3  # as the slabs of iterate_frame, to the last digit
-        return Grid(values, frame.origin, frame.cell)
-
-    def iterate_grid(
-        self,
-        spacing: float = 0.1,
-        margin: float = 3.0,
-        *,
-        shape: tuple[int, int, int] | None = None,
-        tolerance: float = TOLERANCE,
-        core: str = "point",
-        dtype: DTypeLike = np.float64,
-        progress: bool = False,
-        memory: float = 2**28,
-    ) -> Iterator[tuple[range, np.ndarray]]:
-        """The grid of :meth:`on_grid` in slabs along the first axis, in order.
-
-        For grids that do not fit into memory, or are written as they come. Where the grid
-        lies is said by :func:`~ase_rholearn.density.grid_frame`.
-
-        Parameters
-        ----------
-        spacing, margin, shape, tolerance, core, dtype
-            As for :meth:`on_grid`.
-        progress
-            Show a bar on a terminal if it takes longer than some seconds.
-        memory
-            Bytes that the values of one slab may take; the work needs some 200 MB besides.
-
-        Yields
-        ------
-        range
-            Indices i of the planes.
-        numpy.ndarray
-            Their values in e/Angstrom^3: shape (len(range), ny, nz). Every slab is an array
-            of its own.
-        """
-        frame = grid_frame(self.atoms, spacing, margin, shape)
-        return self.iterate_frame(
-            frame, tolerance=tolerance, core=core, dtype=dtype, progress=progress, memory=memory
-        )
-
-    def iterate_frame(
-        self,
-        frame: Grid,
-        *,
-        tolerance: float = TOLERANCE,
-        core: str = "point",
-        dtype: DTypeLike = np.float64,
-        progress: bool = False,
-        memory: float = 2**28,
-    ) -> Iterator[tuple[range, np.ndarray]]:
-        """Like :meth:`iterate_grid`, at the points of another grid, whose values are ignored."""
-        if not memory > 0:
-            raise ValueError(f"memory is {memory}: give a positive number of bytes")
-        return self._grid_task(frame, tolerance, core, dtype).iterate(
-            memory, scale=1 / units.Bohr**3, progress=progress
-        )
-
     # electrostatics ----------------------------------------------------------------
 
     def potential(self, points: Any) -> np.ndarray:
@@ -403,7 +256,7 @@ class Density(Drawable):
         ValueError
             The cell is charged, or periodic in only one or two directions.
         """
-        return electrostatics.potential(self, _check_points(points))
+        return electrostatics.potential(self, check_points(points))
 
     def electric_field(self, points: Any) -> np.ndarray:
         """Electric field, minus the gradient of :meth:`potential`: shape (n, 3), V/Angstrom.
@@ -413,7 +266,7 @@ class Density(Drawable):
         ValueError
             As for :meth:`potential`, or a point is at a nucleus.
         """
-        return electrostatics.electric_field(self, _check_points(points))
+        return electrostatics.electric_field(self, check_points(points))
 
     def potential_on_grid(
         self,
@@ -461,18 +314,9 @@ class Density(Drawable):
         ``core`` and ``progress`` as for :meth:`on_grid`.
         """
         if format_of(path) == "npz":
-            self._write_npz(path)
-            return
-        frame = grid_frame(self.atoms, spacing, margin)
-        slabs = self.iterate_frame(frame, core=core, progress=progress)
-        write_grid(
-            path,
-            self.atoms,
-            frame,
-            comment=f"Electron density, {self.basis.kind}",
-            metadata=self._metadata(spacing),
-            slabs=(values for _, values in slabs),
-        )
+            write_coefficients(path, self)
+        else:
+            super().write(path, spacing=spacing, margin=margin, core=core, progress=progress)
 
     def write_quadrature(self, path: str | os.PathLike[str], *, level: int = 4) -> None:
         """Write the density on a quadrature grid, for programs that divide it among atoms.
@@ -486,37 +330,7 @@ class Density(Drawable):
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Density:
         """Read a ``.npz`` file of :meth:`write`."""
-        path = Path(path)
-        try:
-            # opened here, because NumPy leaves damaged files open
-            with path.open("rb") as stream, np.load(stream) as data:
-                header = json.loads(bytes(data["header"]).decode())
-                arrays = {name: data[name] for name in data.files}
-            if header["schema"] != _SCHEMA_VERSION:
-                raise _UnknownSchemaError(
-                    f"{path} has schema {header['schema']!r}, this version reads "
-                    f"{_SCHEMA_VERSION}: update ase_rholearn, or write the file again"
-                )
-            atoms = Atoms(
-                arrays["numbers"],
-                positions=arrays["positions"],
-                cell=arrays["cell"],
-                pbc=arrays["pbc"],
-                info={"charge": header["charge"]} if header["charge"] else {},
-            )
-            return cls(
-                atoms,
-                Basis.from_dict(header["basis"]),
-                arrays["raw_coefficients"],
-                normalize=header["normalized"],
-            )
-        except (FileNotFoundError, _UnknownSchemaError):
-            raise
-        except _DAMAGE as error:
-            raise ValueError(
-                f"{path} is not a density file of ase_rholearn, or it is damaged: give a "
-                ".npz file of Density.write"
-            ) from error
+        return cls(**read_coefficients(path))
 
     @classmethod
     def from_pyscf(cls, mean_field: Any, basis: Basis, *, metric: str = "coulomb") -> Density:
@@ -529,10 +343,6 @@ class Density(Drawable):
     # inside ------------------------------------------------------------------------
 
     @property
-    def _is_normalized(self) -> bool:
-        return self.coefficients is not self.raw_coefficients
-
-    @property
     def _expected_electrons(self) -> float:
         return float(self.core_charges.sum() - self._charge)
 
@@ -541,103 +351,28 @@ class Density(Drawable):
         baseline = self.basis.baseline_electrons(numbers).sum()
         return float(baseline + self.basis.electrons(numbers) @ coefficients)
 
-    def _geometry(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Atomic numbers, positions and cell, the latter two in bohr."""
-        atoms = self.atoms
-        return atoms.numbers, atoms.positions / units.Bohr, atoms.cell.array / units.Bohr
-
-    def _terms(
-        self,
-        tolerance: float,
-        *,
-        baseline: bool = True,
-        smallest: float = 0.0,
-    ) -> list[AtomTerms]:
-        if not tolerance > 0:
-            raise ValueError(f"tolerance is {tolerance}: give a positive density in e/bohr^3")
-        numbers, positions, _ = self._geometry()
+    def _terms(self, tolerance: float, smallest: float) -> list[AtomTerms]:
         return density_terms(
             self.basis,
-            numbers,
-            positions,
+            self.atoms.numbers,
+            self.atoms.positions / units.Bohr,
             self.coefficients,
             tolerance=tolerance,
-            baseline=baseline,
             smallest=smallest,
         )
 
-    def _grid_task(self, frame: Grid, tolerance: float, core: str, dtype: DTypeLike) -> GridTask:
-        if core not in ("point", "voxel-average"):
-            raise ValueError(f'core is {core!r}: give "point" or "voxel-average"')
-        if np.dtype(dtype) not in _DTYPES:
-            raise ValueError(f"dtype is {dtype!r}: give float64 or float32")
-        _, _, lattice = self._geometry()
-        cell = frame.cell / units.Bohr
-        steps = np.linalg.norm(cell, axis=1) / frame.shape
-        return GridTask(
-            self._terms(tolerance, smallest=_SMALLEST * float(steps.max())),
-            frame.origin / units.Bohr,
-            cell,
-            frame.shape,
-            lattice,
-            self.atoms.pbc,
-            average=core == "voxel-average",
-            dtype=_DTYPES[np.dtype(dtype)],
-            tolerance=tolerance,
-        )
-
-    def _at_points(self, points: Any, derivative: str, tolerance: float) -> np.ndarray:
-        points = _check_points(points)
-        _, _, cell = self._geometry()
-        terms = self._terms(tolerance)
-        return evaluate_at_points(
-            terms, points / units.Bohr, cell, self.atoms.pbc, derivative=derivative
-        )
-
-    def _metadata(self, spacing: float) -> dict[str, Any]:
-        """What a file of a grid says of the density."""
+    def _metadata(self) -> dict[str, Any]:
         return {
-            "quantity": "electron density",
+            "quantity": f"electron density, {self.basis.kind}",
             "kind": self.basis.kind,
             "basis": self.basis.name,
             "charge": self.charge,
             "electrons": self.number_of_electrons,
-            "spacing": spacing,
         }
 
-    def _write_npz(self, path: str | os.PathLike[str]) -> None:
-        header = {
-            "schema": _SCHEMA_VERSION,
-            "basis": self.basis.to_dict(),
-            "charge": self.charge,
-            "normalized": self._is_normalized,
-            "units": {"positions": "Angstrom", "coefficients": "e/bohr^1.5"},
-        }
-        with atomic_write(path) as stream:
-            np.savez_compressed(
-                stream,
-                header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
-                numbers=self.atoms.numbers,
-                positions=self.atoms.positions,
-                cell=self.atoms.cell.array,
-                pbc=self.atoms.pbc,
-                coefficients=self.coefficients,
-                raw_coefficients=self.raw_coefficients,
-            )
 
-
-def _check_points(points: Any) -> np.ndarray:
-    """Points as an array (n, 3), after checks."""
-    points = np.asarray(points, dtype=float)
-    if points.ndim != 2 or points.shape[1] != 3:
-        raise ValueError(f"points has shape {points.shape}: give (n, 3) in Angstrom")
-    if not np.isfinite(points).all():
-        raise ValueError("points contains NaN or infinity: give finite coordinates")
-    return points
-
-
-def _rebuild(atoms: Atoms, basis: Basis, raw_coefficients: np.ndarray, normalize: bool) -> Density:
-    return Density(atoms, basis, raw_coefficients, normalize=normalize)
+def _rebuild(arguments: dict[str, Any]) -> Density:
+    return Density(**arguments)
 
 
 def _frozen(atoms: Atoms) -> Atoms:
@@ -646,31 +381,6 @@ def _frozen(atoms: Atoms) -> Atoms:
     for array in (*atoms.arrays.values(), atoms.cell.array, atoms.pbc):
         array.setflags(write=False)
     return atoms
-
-
-def _charge_step(basis: Basis, numbers: np.ndarray) -> np.ndarray:
-    """Change of the coefficients that adds one electron: shape (size,).
-
-    It minimises the sum of the on-site Coulomb self-interactions of the change:
-    dc_A = lambda J_AA^-1 n_A, with one lambda for the structure.
-    """
-    species_steps = {}
-    for z in set(numbers.tolist()):
-        shells = basis.radial_functions(z, 0)
-        step = np.zeros(basis.sizes[z])
-        if shells:
-            per_function = basis.electrons([z])
-            coulomb = basis.radial_metric(z, 0, "coulomb")
-            step[: len(shells)] = cho_solve(cho_factor(coulomb), per_function[: len(shells)])
-        species_steps[z] = step
-    total = np.concatenate([species_steps[int(z)] for z in numbers])
-    electrons = basis.electrons(numbers) @ total
-    if not electrons > 0:
-        raise ValueError(
-            f"the basis {basis.name!r} has no s functions on these species, so that the charge "
-            "cannot be corrected: use normalize=False"
-        )
-    return total / electrons
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

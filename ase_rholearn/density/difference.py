@@ -1,4 +1,4 @@
-"""The difference of two densities, and how far apart they are."""
+"""The difference of densities, and how far apart they are."""
 
 from __future__ import annotations
 
@@ -8,70 +8,149 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 
-from .density import TOLERANCE, Density
+from .density import Density
 from .evaluation.quadrature import molecular_quadrature
+from .evaluation.terms import AtomTerms, density_terms
+from .field import DensityField
 from .frame import grid_frame
 from .grid import Grid
-from .pictures.plane import Drawable
 
 
-class DensityDifference(Drawable):
-    """``first - second``; it can be evaluated like a density.
+class DensityDifference(DensityField):
+    """A density minus others, with the same methods for values, moments and potentials.
 
-    The structures may differ, but not their periods.
+    ``complex - donor - acceptor`` is how densities of fragments change when they meet. The
+    structures may differ, but not their periods. Where two densities have the same structure
+    and basis, only the difference of their coefficients is evaluated.
 
     Parameters
     ----------
-    first, second
-        Two densities.
+    first
+        What the others are subtracted from.
+    *others
+        One density or more.
 
     Attributes
     ----------
-    first, second : Density
+    first : Density
+    others : tuple of Density
     atoms : ase.Atoms
         The structure of ``first``.
+
+    Examples
+    --------
+    >>> from ase.build import molecule
+    >>> from ase_rholearn import Basis, Density
+    >>> basis = Basis.from_shells({"O": [(0, [1.0])], "H": [(0, [0.5])]})
+    >>> water = molecule("H2O")
+    >>> difference = Density(water, basis, [4.0, 1.0, 1.0]) - Density(water, basis, [3.0, 1.0, 2.0])
+    >>> abs(round(difference.number_of_electrons, 8))
+    0.0
     """
 
     _signed = True
 
-    def __init__(self, first: Density, second: Density) -> None:
-        _check_same_periods(first.atoms, second.atoms)
+    def __init__(self, first: Density, *others: Density) -> None:
+        if not others:
+            raise TypeError("others is missing: give one density or more to subtract")
+        for other in others:
+            check_same_periods(first.atoms, other.atoms)
         self.atoms = first.atoms
         self.first = first
-        self.second = second
+        self.others = others
+
+    def __repr__(self) -> str:
+        return f"DensityDifference({', '.join(map(repr, (self.first, *self.others)))})"
+
+    def __sub__(self, other: Density) -> DensityDifference:
+        if not isinstance(other, Density):
+            return NotImplemented
+        return DensityDifference(self.first, *self.others, other)
 
     @property
     def number_of_electrons(self) -> float:
-        """Electrons that ``first`` has more than ``second``."""
-        return self.first.number_of_electrons - self.second.number_of_electrons
+        """Electrons that ``first`` has more than the others together."""
+        return float(self._subtracted(lambda rho: rho.number_of_electrons))
 
     def dipole(self) -> np.ndarray:
         """Difference of the dipole moments: (3,) e Angstrom."""
-        return self.first.dipole() - self.second.dipole()
+        return self._subtracted(lambda rho: rho.dipole())
 
-    def evaluate(self, points: Any, *, tolerance: float = TOLERANCE) -> np.ndarray:
-        """Value at points (n, 3) in Angstrom: shape (n,), e/Angstrom^3."""
-        first = self.first.evaluate(points, tolerance=tolerance)
-        return first - self.second.evaluate(points, tolerance=tolerance)
+    def quadrupole(self, *, traceless: bool = True, origin: Any = None) -> np.ndarray:
+        """Difference of the quadrupole moments, see :meth:`Density.quadrupole`: (3, 3).
 
-    def gradient(self, points: Any, *, tolerance: float = TOLERANCE) -> np.ndarray:
-        """Gradient at points (n, 3) in Angstrom: shape (n, 3), e/Angstrom^4."""
-        first = self.first.gradient(points, tolerance=tolerance)
-        return first - self.second.gradient(points, tolerance=tolerance)
+        All about one origin, by default the centre of nuclear charge of ``first``.
+        """
+        about = self._origin(origin)
+        return self._subtracted(lambda rho: rho.quadrupole(traceless=traceless, origin=about))
 
-    def on_grid(
+    def octupole(self, *, traceless: bool = True, origin: Any = None) -> np.ndarray:
+        """Difference of the octupole moments, see :meth:`Density.octupole`: (3, 3, 3).
+
+        All about one origin, by default the centre of nuclear charge of ``first``.
+        """
+        about = self._origin(origin)
+        return self._subtracted(lambda rho: rho.octupole(traceless=traceless, origin=about))
+
+    def frame(
         self,
         spacing: float = 0.1,
         margin: float = 3.0,
         *,
         shape: tuple[int, int, int] | None = None,
-        tolerance: float = TOLERANCE,
     ) -> Grid:
-        """Values on a grid that holds both structures, see :meth:`Density.on_grid`."""
-        frame = grid_frame(self.first.atoms + self.second.atoms, spacing, margin, shape)
-        first = self.first.on_frame(frame, tolerance=tolerance)
-        second = self.second.on_frame(frame, tolerance=tolerance)
-        return Grid(first.values - second.values, frame.origin, frame.cell)
+        """Where the grid of :meth:`on_grid` lies, which holds all structures."""
+        together = self.first.atoms.copy()
+        for other in self.others:
+            together += other.atoms
+        return grid_frame(together, spacing, margin, shape)
+
+    # inside ------------------------------------------------------------------------
+
+    def _subtracted(self, quantity: Callable[[Density], Any]) -> Any:
+        return quantity(self.first) - sum(quantity(other) for other in self.others)
+
+    def _origin(self, origin: Any) -> np.ndarray:
+        if origin is not None:
+            return np.asarray(origin, dtype=float)
+        cores = self.first.core_charges
+        return np.asarray(cores @ self.first.atoms.positions / cores.sum())
+
+    def _terms(self, tolerance: float, smallest: float) -> list[AtomTerms]:
+        first, others = self.first, list(self.others)
+        twin = next((rho for rho in others if _same_functions(first, rho)), None)
+        if twin is None:
+            terms = first._terms(tolerance, smallest)
+        else:
+            others.remove(twin)
+            terms = density_terms(
+                first.basis,
+                first.atoms.numbers,
+                first.atoms.positions / units.Bohr,
+                first.coefficients - twin.coefficients,
+                tolerance=tolerance,
+                baseline=False,
+                smallest=smallest,
+            )
+        return terms + [-term for rho in others for term in rho._terms(tolerance, smallest)]
+
+    def _metadata(self) -> dict[str, Any]:
+        return {
+            "quantity": f"difference of electron densities, {self.first.basis.kind}",
+            "kind": self.first.basis.kind,
+            "basis": self.first.basis.name,
+            "electrons": self.number_of_electrons,
+        }
+
+
+def _same_functions(first: Density, second: Density) -> bool:
+    """Whether two densities are expanded on the same functions at the same places."""
+    one, other = first.atoms, second.atoms
+    return (
+        np.array_equal(one.numbers, other.numbers)
+        and np.array_equal(one.positions, other.positions)
+        and (first.basis is second.basis or first.basis == second.basis)
+    )
 
 
 def nmae(
@@ -99,7 +178,7 @@ def nmae(
     """
     values = reference.evaluate if isinstance(reference, Density) else reference
     if isinstance(reference, Density):
-        _check_same_periods(density.atoms, reference.atoms)
+        check_same_periods(density.atoms, reference.atoms)
     error = norm = 0.0
     if density.atoms.pbc.any():
         grid = density.on_grid(spacing)
@@ -118,7 +197,8 @@ def nmae(
     return 100 * error / norm
 
 
-def _check_same_periods(first: Atoms, second: Atoms) -> None:
+def check_same_periods(first: Atoms, second: Atoms) -> None:
+    """Raise a ValueError unless two structures repeat in the same way."""
     same = (first.pbc == second.pbc).all() and np.allclose(
         first.cell.array[first.pbc], second.cell.array[second.pbc]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ase_rholearn import Basis, Density
-from ase_rholearn.density import nmae
+from ase_rholearn.density import DensityDifference, nmae, read_cube
 
 
 @pytest.fixture
@@ -25,10 +26,12 @@ def test_difference_is_first_minus_second(pair: tuple[Density, Density]) -> None
     first, second = pair
     difference = first - second
     points = np.random.default_rng(0).normal(size=(50, 3))
-    for name in ("evaluate", "gradient"):
+    for name in ("evaluate", "gradient", "laplacian"):
         expected = getattr(first, name)(points) - getattr(second, name)(points)
-        np.testing.assert_array_equal(getattr(difference, name)(points), expected)
-    np.testing.assert_allclose(difference.dipole(), first.dipole() - second.dipole())
+        np.testing.assert_allclose(getattr(difference, name)(points), expected, atol=1e-9)
+    for name in ("dipole", "quadrupole", "octupole"):
+        expected = getattr(first, name)() - getattr(second, name)()
+        np.testing.assert_allclose(getattr(difference, name)(), expected, atol=1e-12)
     assert difference.number_of_electrons == pytest.approx(0, abs=1e-8)
 
 
@@ -43,6 +46,30 @@ def test_difference_of_two_structures_is_on_one_grid(
     assert grid.points()[0, -1, 0, 1] > 4.5  # it holds the larger structure
     expected = difference.evaluate(grid.points().reshape(-1, 3)).reshape(grid.shape)
     np.testing.assert_allclose(grid.values, expected, atol=1e-9)
+
+
+def test_what_meeting_does_to_fragments(
+    small_basis: Basis, random_density: Callable[..., Density], tmp_path: Path
+) -> None:
+    whole = Atoms("OHOH", [[0, 0, 0], [0.9, 0, 0], [0, 2.0, 0], [0, 2.9, 0]])
+    complex_, left, right = (
+        random_density(part, small_basis) for part in (whole, whole[:2], whole[2:])
+    )
+    difference = complex_ - left - right
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    expected = complex_.evaluate(points) - left.evaluate(points) - right.evaluate(points)
+    np.testing.assert_allclose(difference.evaluate(points), expected, atol=1e-9)
+    assert difference.number_of_electrons == pytest.approx(0, abs=1e-8)
+    difference.write(tmp_path / "meeting.cube", spacing=0.5)
+    atoms, grid = read_cube(tmp_path / "meeting.cube")
+    assert "difference" in (tmp_path / "meeting.cube").read_text().splitlines()[0]
+    assert (atoms.numbers == whole.numbers).all()
+    np.testing.assert_allclose(grid.values, difference.on_grid(0.5).values, rtol=1e-5, atol=1e-8)
+
+
+def test_a_difference_needs_two(water_density: Density) -> None:
+    with pytest.raises(TypeError, match="give one density or more to subtract"):
+        DensityDifference(water_density)
 
 
 def test_periods_must_agree(small_basis: Basis, random_density: Callable[..., Density]) -> None:

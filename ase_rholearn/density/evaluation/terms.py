@@ -65,6 +65,11 @@ class AtomTerms:
     centre: np.ndarray
     classes: tuple[TermClass, ...]
 
+    def __neg__(self) -> AtomTerms:
+        """The same with the opposite sign."""
+        classes = tuple(TermClass(c.radius, c.exponents, -c.weights) for c in self.classes)
+        return AtomTerms(self.centre, classes)
+
 
 def density_terms(
     basis: Basis,
