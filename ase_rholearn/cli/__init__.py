@@ -22,6 +22,7 @@ for command in (
     training.train,
     training.evaluate,
     training.export,
+    training.options,
 ):
     app.command()(command)
 app.add_typer(data.app, name="data")

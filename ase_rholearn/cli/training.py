@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +14,18 @@ from tqdm import tqdm
 from .progress import following
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from ..training.generation import Progress
+
+
+class Job(str, Enum):
+    """Commands that read a file of options."""
+
+    generate = "generate"
+    fit = "fit"
+    train = "train"
+
 
 OptionsFile = Annotated[Path, typer.Argument(metavar="OPTIONS", help="YAML file of options.")]
 
@@ -80,6 +93,26 @@ def export(
 
     export_run(load_options(TrainOptions, options), output, dtype)
     typer.echo(f"wrote {output}")
+
+
+def options(
+    command: Annotated[Job, typer.Argument(help="The command that reads the file.")],
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema instead, for editors.")
+    ] = False,
+) -> None:
+    """Print a commented options file with every key, its range, unit and default."""
+    from ..training.options import FitOptions, GenerateOptions, TrainOptions, template
+
+    kinds: dict[Job, type[BaseModel]] = {
+        Job.generate: GenerateOptions,
+        Job.fit: FitOptions,
+        Job.train: TrainOptions,
+    }
+    if schema:
+        typer.echo(json.dumps(template.schema(kinds[command]), indent=1))
+    else:
+        typer.echo(template.template(kinds[command]), nl=False)
 
 
 def _report_end(end: Progress) -> None:
