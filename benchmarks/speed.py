@@ -97,7 +97,7 @@ def run(model, atoms: Atoms) -> tuple[float, list]:
     )
     start = time.process_time()
     neighbors = model.requested_neighbor_lists()[0]
-    system = to_system(atoms, neighbors, torch.float64, torch.device("cpu"))
+    system = to_system(atoms, [neighbors], torch.float64, torch.device("cpu"))
     with torch.no_grad():
         tensor = model([system], options, check_consistency=False)[OUTPUT]
     return time.process_time() - start, tensor

@@ -27,6 +27,7 @@ from ..structures import check_atoms, total_charge
 from ..torchscript import quiet_torchscript
 from .card import ModelCard
 from .export import BASIS_KEY, CARD_KEY
+from .others import anonymous_card, coefficient_output
 from .shipped import find_model
 from .systems import to_system
 from .wrapper import OUTPUT
@@ -52,6 +53,8 @@ class DensityModel:
         Radius in Angstrom within which an atom's surroundings matter.
     dtype : str
     device : torch.device
+    output : str
+        Name of the model's output that holds coefficients.
     """
 
     def __init__(
@@ -61,22 +64,30 @@ class DensityModel:
         basis: Basis,
         card: ModelCard,
         device: torch.device,
+        output: str = OUTPUT,
     ) -> None:
         self.path = path
         self.basis = basis
         self.card = card
         self.device = device
+        self.output = output
         capabilities = model.capabilities()
         self.dtype: str = capabilities.dtype
         self.cutoff = float(capabilities.interaction_range)
         self._model = model
-        self._neighbors = model.requested_neighbor_lists()[0]
+        self._neighbors = model.requested_neighbor_lists()
 
     def __repr__(self) -> str:
         return f"DensityModel({self.card.name!r}, {self.dtype}, {self.device})"
 
     def __reduce__(self) -> Any:
-        return load_model, (self.path, str(self.device), self.dtype)
+        basis, output = (self.basis, self.output) if self.is_foreign else (None, None)
+        return _load_again, (self.path, str(self.device), self.dtype, basis, output)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another program made the file, see :mod:`ase_rholearn.model.others`."""
+        return self.output != OUTPUT
 
     def check(self, atoms: Atoms, *, argument: str = "atoms") -> None:
         """Raise a readable error if the model cannot predict this structure."""
@@ -108,12 +119,12 @@ class DensityModel:
         systems = [to_system(atoms, self._neighbors, dtype, self.device) for atoms in structures]
         options = ModelEvaluationOptions(
             length_unit="angstrom",
-            outputs={OUTPUT: ModelOutput(unit="", sample_kind="atom")},
+            outputs={self.output: ModelOutput(unit="", sample_kind="atom")},
             selected_atoms=selected_atoms,
         )
         # the profiling executor would spend half a second on the first two calls
         with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-            return self._model(systems, options, check_consistency=False)[OUTPUT]
+            return self._model(systems, options, check_consistency=False)[self.output]
 
     def coefficients(self, structures: Sequence[Atoms]) -> list[np.ndarray]:
         """Flat vectors of one or more structures, in e/bohr^1.5."""
@@ -125,8 +136,11 @@ def load_model(
     model: str | os.PathLike[str],
     device: str | torch.device | None = None,
     dtype: str | None = None,
+    *,
+    basis: Basis | None = None,
+    output: str | None = None,
 ) -> DensityModel:
-    """Load a model of this package.
+    """Load a model of this package, or another metatomic model that predicts coefficients.
 
     Parameters
     ----------
@@ -136,6 +150,11 @@ def load_model(
         ``"cpu"``, ``"cuda"``, ... Left out: the first of the model's devices that is here.
     dtype
         ``"float32"`` or ``"float64"``. Left out: what the file was exported with.
+    basis
+        Only for models of other programs: the basis of their coefficients.
+    output
+        Only for models of other programs: which output holds the coefficients, if it has
+        several.
 
     Raises
     ------
@@ -148,12 +167,37 @@ def load_model(
         raise ValueError(f'dtype is {dtype!r}: give "float32" or "float64"')
     path = find_model(model)
     loaded = _read(path)
-    basis, card = _read_metadata(path, loaded)
+    own = BASIS_KEY in loaded.metadata().extra
+    if own:
+        _refuse_arguments_of_others(path, basis, output)
+        basis, card = _read_metadata(path, loaded)
+        output = OUTPUT
+    else:
+        if basis is None:
+            raise ModelFileError(
+                f"{path} is a metatomic model with the outputs "
+                f"{sorted(loaded.capabilities().outputs)}, not one of ase_rholearn: if one of "
+                "them holds coefficients of a density, give basis=, the basis that they refer to"
+            )
+        output = coefficient_output(path, loaded, output)
+        card = anonymous_card(path, loaded)
     capabilities = loaded.capabilities()
     chosen = _pick_device(device, capabilities.supported_devices)
     if dtype is not None and dtype != capabilities.dtype:
         loaded = _converted(loaded, dtype)
-    return DensityModel(path, loaded.to(device=chosen), basis, card, chosen)
+    return DensityModel(path, loaded.to(device=chosen), basis, card, chosen, output)
+
+
+def _load_again(
+    path: Path, device: str, dtype: str, basis: Basis | None, output: str | None
+) -> DensityModel:
+    return load_model(path, device, dtype, basis=basis, output=output)
+
+
+def _refuse_arguments_of_others(path: Path, basis: Basis | None, output: str | None) -> None:
+    for name, value in (("basis", basis), ("output", output)):
+        if value is not None:
+            raise ValueError(f"{name} is given, but {path} knows its own: leave it out")
 
 
 def _read(path: Path) -> AtomisticModel:
@@ -179,16 +223,6 @@ def _read(path: Path) -> AtomisticModel:
 
 def _read_metadata(path: Path, model: AtomisticModel) -> tuple[Basis, ModelCard]:
     extra = model.metadata().extra
-    if (
-        BASIS_KEY not in extra
-        or CARD_KEY not in extra
-        or OUTPUT not in model.capabilities().outputs
-    ):
-        raise ModelFileError(
-            f"{path} is a metatomic model with the outputs "
-            f"{sorted(model.capabilities().outputs)}, not one of ase_rholearn: it has no "
-            f"{OUTPUT!r} and no basis"
-        )
     try:
         return Basis.from_json(extra[BASIS_KEY]), ModelCard.from_json(extra[CARD_KEY])
     except json.JSONDecodeError as error:
@@ -215,7 +249,7 @@ def _converted(model: AtomisticModel, dtype: str) -> AtomisticModel:
     """The same model in another precision."""
     old = model.capabilities()
     capabilities = ModelCapabilities(
-        outputs={OUTPUT: old.outputs[OUTPUT]},
+        outputs=old.outputs,
         atomic_types=old.atomic_types,
         interaction_range=old.interaction_range,
         length_unit=old.length_unit,

@@ -99,7 +99,7 @@ def expand(network: DensityNetwork, basis: Basis, atoms: Atoms) -> tuple[torch.T
     """Expansion around the atoms of each species: tuple of (n_atoms, (l_max + 1)^2, n_in)."""
     table = network.expansion.table
     options = NeighborListOptions(cutoff=table.cutoff, full_list=True, strict=True)
-    system = to_system(atoms, options, torch.float64, torch.device("cpu"))
+    system = to_system(atoms, [options], torch.float64, torch.device("cpu"))
     block = system.get_neighbor_list(options)
     species = torch.tensor([basis.species.index(int(z)) for z in atoms.numbers])
     pairs = block.samples.values.to(torch.long)

@@ -41,7 +41,7 @@ def test_values_and_gradients(basis: Basis, density: NeighborDensity, randomize,
     expected = theirs([reference], outputs, None)[OUTPUT]
 
     ours = CoefficientModel(network, basis)
-    system = to_system(atoms, ours.neighbors, torch.float64, torch.device("cpu"))
+    system = to_system(atoms, [ours.neighbors], torch.float64, torch.device("cpu"))
     system.positions.requires_grad_()
     register_autograd_neighbors(system, system.get_neighbor_list(ours.neighbors))
     actual = ours([system], outputs, None)[OUTPUT]

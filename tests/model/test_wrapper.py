@@ -87,7 +87,7 @@ def test_position_gradient_equals_finite_differences(model, model_file):
         loaded = load_atomistic_model(model_file)
     neighbors = loaded.requested_neighbor_lists()[0]
     atoms = molecule("H2CO")
-    system = to_system(atoms, neighbors, torch.float64, torch.device("cpu"))
+    system = to_system(atoms, [neighbors], torch.float64, torch.device("cpu"))
     system.positions.requires_grad_()
     register_autograd_neighbors(system, system.get_neighbor_list(neighbors))
     options = ModelEvaluationOptions(
