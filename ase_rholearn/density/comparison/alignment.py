@@ -7,7 +7,7 @@ atoms hide everything else until they coincide.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 
@@ -20,25 +20,26 @@ from scipy.spatial.transform import Rotation
 from ...basis import harmonic_rotations
 from ..density import Density
 from .expansion import electron_terms
-from .products import AtomGroup, Kernel, Operator, Shells, grouped, molecular_product
+from .products import AtomGroup, Kernel, Operator, grouped, molecular_product
 from .rigid_motion import transformed
 from .similarity import check_index, check_operator
+from .spheres import Pose, Spheres, distinct
 
-#: Exponent of the Gaussians that stand for atoms at first, bohr^-2.
-_SPHERE = 0.3
+#: Random orientations besides those of the principal axes, and poses that are improved with
+#: densities.
+_RANDOM, _FINE = 200, 3
 
-#: Random orientations besides those of the principal axes; orientations that are improved with
-#: spheres, and with densities.
-_RANDOM, _COARSE, _FINE = 200, 10, 3
+#: Smoothing (bohr^2) of the overlap before the densities themselves, one after the other.
+_SMOOTHINGS: dict[Operator, tuple[float, ...]] = {"overlap": (0.5, 0.05), "coulomb": ()}
 
-#: Smoothing (bohr^2) of the overlap, one after the other.
-_SMOOTHINGS: dict[Operator, tuple[float, ...]] = {"overlap": (0.5, 0.05, 0.0), "coulomb": (0.0,)}
+#: Highest l of the smoothed densities.
+_SMOOTH_L = 1
+
+#: Poses that are worse than the best one by more than this are given up.
+_WORSE = 0.02
 
 #: Gradients of the similarity (per bohr) that end an optimisation.
 _COARSE_GRADIENT, _FINE_GRADIENT = 1e-4, 1e-5
-
-#: Matrices that differ by less are the same orientation.
-_SAME = 0.05
 
 
 @dataclass(frozen=True)
@@ -120,41 +121,29 @@ def align(
     return Alignment(formula(*products), best.rotation, translation * units.Bohr, aligned)
 
 
-@dataclass(frozen=True)
-class _Pose:
-    """A place and an orientation, and what it is worth.
-
-    Attributes
-    ----------
-    rotation
-        Shape (3, 3).
-    shift
-        Where the centre of the moving molecule goes: shape (3,), bohr.
-    value
-        Similarity for the densities (or spheres) at hand.
-    """
-
-    rotation: np.ndarray
-    shift: np.ndarray
-    value: float
-
-
-def _best_pose(moving: Density, target: Density, operator: Operator, inversion: bool) -> _Pose:
-    spheres = _Superposition.of(_spheres(moving), _spheres(target), moving, Kernel("overlap"))
-    starts = [
-        spheres.at(rotation, _centre(target))
-        for rotation in _orientations(moving, target, inversion)
-    ]
-    poses = [
-        spheres.improved(pose, _COARSE_GRADIENT) for pose in _distinct(starts, moving)[:_COARSE]
-    ]
-    poses = _distinct(poses, moving)[:_FINE]
+def _best_pose(moving: Density, target: Density, operator: Operator, inversion: bool) -> Pose:
+    centre, positions = _centre(moving), moving.atoms.positions / units.Bohr
+    spheres = Spheres(
+        positions - centre,
+        target.atoms.positions / units.Bohr,
+        np.outer(moving.core_charges, target.core_charges),
+    )
+    rotations = list(_orientations(moving, target, inversion))
+    poses = spheres.best(rotations, _centre(target))[:_FINE]
     terms = [grouped(electron_terms(rho)) for rho in (moving, target)]
+    smooth = [_without_high_l(groups) for groups in terms]
     for smoothing in _SMOOTHINGS[operator]:
-        densities = _Superposition.of(*terms, moving, Kernel(operator, smoothing))
-        gradient = _COARSE_GRADIENT if smoothing else _FINE_GRADIENT
-        poses = [densities.improved(pose, gradient) for pose in _distinct(poses, moving)]
-    return max(poses, key=lambda pose: pose.value)
+        densities = _Superposition.of(*smooth, centre, Kernel(operator, smoothing))
+        poses = [densities.improved(pose, _COARSE_GRADIENT) for pose in poses]
+        poses = distinct(poses, spheres.moving)
+    densities = _Superposition.of(*terms, centre, Kernel(operator))
+    poses = distinct([densities.at(pose) for pose in poses], spheres.moving)
+    worth = [pose for pose in poses if pose.value > poses[0].value - _WORSE]
+    return max((densities.improved(pose, _FINE_GRADIENT) for pose in worth), key=_value)
+
+
+def _value(pose: Pose) -> float:
+    return pose.value
 
 
 @dataclass(frozen=True)
@@ -183,22 +172,22 @@ class _Superposition:
 
     @classmethod
     def of(
-        cls, moving: list[AtomGroup], target: list[AtomGroup], rho: Density, kernel: Kernel
+        cls, moving: list[AtomGroup], target: list[AtomGroup], centre: np.ndarray, kernel: Kernel
     ) -> _Superposition:
-        centre = torch.from_numpy(_centre(rho))
-        centred = [replace(group, centres=group.centres - centre) for group in moving]
+        middle = torch.from_numpy(centre)
+        centred = [replace(group, centres=group.centres - middle) for group in moving]
         squares = [float(molecular_product(groups, groups, kernel)) for groups in (moving, target)]
         distances = torch.cat([torch.linalg.norm(group.centres, dim=1) for group in centred])
         size = max(1.0, float(torch.sqrt((distances**2).mean())))
         return cls(centred, target, kernel, float(np.sqrt(squares[0] * squares[1])), size)
 
-    def at(self, rotation: np.ndarray, shift: np.ndarray) -> _Pose:
-        """Value of a pose."""
+    def at(self, pose: Pose) -> Pose:
+        """A pose with its value."""
         with torch.no_grad():
-            value = self._value(torch.from_numpy(rotation), torch.from_numpy(shift))
-        return _Pose(rotation, shift, float(value))
+            value = self._value(torch.from_numpy(pose.rotation), torch.from_numpy(pose.shift))
+        return replace(pose, value=float(value))
 
-    def improved(self, pose: _Pose, gradient: float) -> _Pose:
+    def improved(self, pose: Pose, gradient: float) -> Pose:
         """The maximum next to a pose."""
         start = torch.from_numpy(pose.rotation), torch.from_numpy(pose.shift)
 
@@ -215,7 +204,7 @@ class _Superposition:
         options = {"gtol": gradient}
         found = minimize(objective, np.zeros(6), jac=True, method="BFGS", options=options)
         rotation, shift = step(torch.from_numpy(found.x))
-        return _Pose(rotation.numpy(), shift.numpy(), -float(found.fun))
+        return Pose(rotation.numpy(), shift.numpy(), -float(found.fun))
 
     def _value(self, rotation: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
         l_max = max(group.shells[-1].l for group in self.moving)
@@ -238,12 +227,11 @@ def _turn(vector: torch.Tensor) -> torch.Tensor:
     return torch.linalg.matrix_exp(torch.stack([torch.stack(row) for row in rows]))
 
 
-def _spheres(rho: Density) -> list[AtomGroup]:
-    """One Gaussian on every atom, as large as its nuclear charge."""
-    exponent = torch.tensor([_SPHERE], dtype=torch.float64)
-    weights = torch.from_numpy(rho.core_charges)[:, None, None]
-    positions = torch.from_numpy(rho.atoms.positions / units.Bohr)
-    return [AtomGroup(positions, (Shells(0, exponent, weights),))]
+def _without_high_l(groups: list[AtomGroup]) -> list[AtomGroup]:
+    return [
+        replace(group, shells=tuple(part for part in group.shells if part.l <= _SMOOTH_L))
+        for group in groups
+    ]
 
 
 def _centre(rho: Density) -> np.ndarray:
@@ -279,14 +267,3 @@ def _frames() -> Iterator[np.ndarray]:
     for order in permutations(range(3)):
         for signs in product((1.0, -1.0), repeat=2):
             yield np.diag([1.0, *signs])[:, order]
-
-
-def _distinct(poses: Sequence[_Pose], moving: Density) -> list[_Pose]:
-    """Poses without repetitions, the best ones first."""
-    positions = moving.atoms.positions / units.Bohr - _centre(moving)
-    kept: list[tuple[_Pose, np.ndarray]] = []
-    for pose in sorted(poses, key=lambda pose: -pose.value):
-        placed = positions @ pose.rotation.T + pose.shift
-        if all(np.abs(placed - other).max() > _SAME for _, other in kept):
-            kept.append((pose, placed))
-    return [pose for pose, _ in kept]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -328,9 +329,7 @@ class _Radial:
     decay: list[torch.Tensor]
 
     @classmethod
-    def of(
-        cls, left: AtomGroup, right: AtomGroup, r2: torch.Tensor, kernel: Kernel
-    ) -> _Radial:
+    def of(cls, left: AtomGroup, right: AtomGroup, r2: torch.Tensor, kernel: Kernel) -> _Radial:
         a, b = (torch.cat([part.exponents for part in g.shells]) for g in (left, right))
         scales = [
             torch.cat([transform_scale(part.l, part.exponents) for part in group.shells])
@@ -366,4 +365,4 @@ class _Radial:
 
 def _slices(group: AtomGroup) -> list[slice]:
     ends = np.cumsum([0] + [len(part.exponents) for part in group.shells])
-    return [slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [slice(int(a), int(b)) for a, b in pairwise(ends)]
