@@ -124,9 +124,7 @@ def test_errors(lean: Basis) -> None:
     atoms.set_cell([9, 9, 9])
     atoms.pbc = True
     crystal = Density(atoms, lean, rho.raw_coefficients)
-    with pytest.raises(
-        ValueError, match=r"target\.atoms\.pbc is .* only molecules can be superposed"
-    ):
+    with pytest.raises(ValueError, match=r"target.* only molecules can be superposed"):
         align(rho, crystal)
     with pytest.raises(ValueError, match="operator is 'x'"):
         align(rho, rho, operator="x")

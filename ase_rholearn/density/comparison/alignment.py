@@ -130,8 +130,8 @@ def _best_pose(moving: Density, target: Density, operator: Operator, inversion: 
     )
     rotations = list(_orientations(moving, target, inversion))
     poses = spheres.best(rotations, _centre(target))[:_FINE]
-    terms = [grouped(electron_terms(rho)) for rho in (moving, target)]
-    smooth = [_without_high_l(groups) for groups in terms]
+    terms = grouped(electron_terms(moving)), grouped(electron_terms(target))
+    smooth = _without_high_l(terms[0]), _without_high_l(terms[1])
     for smoothing in _SMOOTHINGS[operator]:
         densities = _Superposition.of(*smooth, centre, Kernel(operator, smoothing))
         poses = [densities.improved(pose, _COARSE_GRADIENT) for pose in poses]
