@@ -3,7 +3,7 @@
 from .atomic_density import AtomicDensity
 from .basis import Basis, Layout
 from .build import even_tempered, from_pyscf
-from .harmonics import harmonic_polynomials, solid_harmonics
+from .harmonics import harmonic_polynomials, harmonic_rotations, solid_harmonics
 from .pyscf_order import from_pyscf_order, pyscf_permutation, to_pyscf_order
 from .shells import Shell
 from .tensormap import block_keys, from_tensormap, to_tensormap
@@ -19,6 +19,7 @@ __all__ = [
     "from_pyscf_order",
     "from_tensormap",
     "harmonic_polynomials",
+    "harmonic_rotations",
     "pyscf_permutation",
     "solid_harmonics",
     "to_pyscf_order",

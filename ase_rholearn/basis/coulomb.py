@@ -20,11 +20,10 @@ from math import factorial
 
 import numpy as np
 import torch
-from numpy.polynomial.legendre import leggauss
 
 from .basis import Basis
 from .boys import boys
-from .harmonics import solid_harmonics
+from .harmonics import solid_harmonics, sphere_rule
 from .radial_tables import RadialTable, radial_tables
 
 #: Numbers that one temporary array may hold (32 MB).
@@ -114,41 +113,48 @@ def _table_block(
     a, b = torch.from_numpy(left.exponents)[:, None], torch.from_numpy(right.exponents)[None]
     s = (a + b) / (4 * a * b)
     x = r2[:, None, None] / (4 * s)
-    scale = 2 / np.pi * _transform_scale(la, a) * _transform_scale(lb, b)
+    scale = 2 / np.pi * transform_scale(la, a) * transform_scale(lb, b)
     from_left, from_right = torch.from_numpy(left.contraction), torch.from_numpy(right.contraction)
     total = torch.zeros(
         (len(r2), left.contraction.shape[1], 2 * la + 1, right.contraction.shape[1], 2 * lb + 1),
         dtype=torch.float64,
     )
     for l in range(abs(la - lb), la + lb + 1, 2):
-        radial = scale * _radial_integral(l, (la + lb - l) // 2, s, x)
+        radial = scale * radial_integral(l, (la + lb - l) // 2, s, x)
         contracted = from_left.T @ radial @ from_right  # [n, function, function]
         sign = (-1) ** ((la - lb + l) // 2)
         own = harmonics[:, l * l : (l + 1) ** 2]
-        angular = sign * torch.einsum("nM,abM->nab", own, _gaunt(la, lb, l))
+        angular = sign * torch.einsum("nM,abM->nab", own, gaunt(la, lb, l))
         total += contracted[:, :, None, :, None] * angular[:, None, :, None, :]
     return total.reshape(len(r2), left.size, right.size).numpy()
 
 
-def _transform_scale(l: int, a: torch.Tensor) -> torch.Tensor:
+def transform_scale(l: int, a: torch.Tensor) -> torch.Tensor:
     """Factor of the Fourier transform of S_lm exp(-a r^2)."""
     return (np.pi / a) ** 1.5 / (2 * a) ** l
 
 
-def _radial_integral(l: int, p: int, s: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """The integral over k of the module's formula, over R^l; the shape is that of x."""
+def radial_integral(
+    l: int, p: int, s: torch.Tensor, x: torch.Tensor, decay: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The integral over k of the module's formula, over R^l; the shape is that of x.
+
+    ``decay`` is exp(-x), if it is known.
+    """
     root = np.sqrt(np.pi) / 2 / 2**l
     if p == 0:
         return root * s ** (-l - 0.5) * boys(l, x)
-    decay = torch.exp(-x)
-    laguerre = _laguerre(p - 1, l + 0.5, x)
-    return 0.5 * root * factorial(p - 1) * s ** (-l - p - 0.5) * decay * laguerre
+    scale = 0.5 * root * factorial(p - 1) * s ** (-l - p - 0.5)
+    decay = torch.exp(-x) if decay is None else decay
+    return scale * decay if p == 1 else scale * decay * _laguerre(p - 1, l + 0.5, x)
 
 
 def _laguerre(n: int, alpha: float, x: torch.Tensor) -> torch.Tensor:
     """Generalised Laguerre polynomial by its recurrence."""
-    below, current = torch.zeros_like(x), torch.ones_like(x)
-    for k in range(n):
+    if n == 0:
+        return torch.ones_like(x)
+    below, current = torch.ones_like(x), 1 + alpha - x
+    for k in range(1, n):
         below, current = (
             current,
             ((2 * k + 1 + alpha - x) * current - (k + alpha) * below) / (k + 1),
@@ -157,17 +163,9 @@ def _laguerre(n: int, alpha: float, x: torch.Tensor) -> torch.Tensor:
 
 
 @cache
-def _gaunt(la: int, lb: int, l: int) -> torch.Tensor:
+def gaunt(la: int, lb: int, l: int) -> torch.Tensor:
     """Integrals of three real harmonics: shape (2 la + 1, 2 lb + 1, 2 l + 1)."""
-    # a product rule that is exact for polynomials of this degree
-    degree = la + lb + l
-    z, weights = leggauss(degree // 2 + 1)
-    angle = 2 * np.pi * np.arange(degree + 1) / (degree + 1)
-    ring = np.sqrt(1 - z * z)[:, None]
-    points = np.stack(
-        np.broadcast_arrays(ring * np.cos(angle), ring * np.sin(angle), z[:, None]), axis=-1
-    ).reshape(-1, 3)
-    harmonics = solid_harmonics(torch.from_numpy(points), max(la, lb, l))
-    weight = torch.from_numpy(np.repeat(weights, degree + 1) * 2 * np.pi / (degree + 1))
+    points, weight = sphere_rule(la + lb + l)
+    harmonics = solid_harmonics(points, max(la, lb, l))
     first, second, third = (harmonics[:, k * k : (k + 1) ** 2] for k in (la, lb, l))
     return torch.einsum("p,pa,pb,pc->abc", weight, first, second, third)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.polynomial.legendre import leggauss
 
 
 def solid_harmonics(vectors: torch.Tensor, l_max: int) -> torch.Tensor:
@@ -62,6 +63,43 @@ def solid_harmonics(vectors: torch.Tensor, l_max: int) -> torch.Tensor:
             if m > 0:
                 columns[l * l + l - m] = current * sines[m]
     return torch.stack(columns, dim=1)
+
+
+def harmonic_rotations(matrix: torch.Tensor, l_max: int) -> list[torch.Tensor]:
+    """Wigner matrices D_l of a rotation or an improper one: S_l(R v) = D_l S_l(v).
+
+    They are the integrals of Y_l(R n) Y_l(n) over the sphere.
+
+    Parameters
+    ----------
+    matrix
+        R, orthogonal: shape (3, 3), float64. Derivatives can be taken.
+    l_max
+        Highest angular momentum.
+
+    Returns
+    -------
+    list of torch.Tensor
+        D_l of shape (2 l + 1, 2 l + 1) for l = 0..l_max. Coefficients turn as the functions do:
+        those of the turned density are D_l c.
+    """
+    normals, weights = sphere_rule(2 * l_max)
+    before = solid_harmonics(normals, l_max)
+    after = solid_harmonics(normals @ matrix.T, l_max) * weights[:, None]
+    parts = (slice(l * l, (l + 1) ** 2) for l in range(l_max + 1))
+    return [after[:, part].T @ before[:, part] for part in parts]
+
+
+def sphere_rule(degree: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Unit vectors (n, 3) and weights (n,) that integrate polynomials of a degree exactly."""
+    z, weights = leggauss(degree // 2 + 1)
+    angle = 2 * np.pi * np.arange(degree + 1) / (degree + 1)
+    ring = np.sqrt(1 - z * z)[:, None]
+    points = np.stack(
+        np.broadcast_arrays(ring * np.cos(angle), ring * np.sin(angle), z[:, None]), axis=-1
+    ).reshape(-1, 3)
+    shares = np.repeat(weights, degree + 1) * 2 * np.pi / (degree + 1)
+    return torch.from_numpy(points), torch.from_numpy(shares)
 
 
 def harmonic_polynomials(l: int) -> np.ndarray:

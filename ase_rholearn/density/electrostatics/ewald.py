@@ -183,7 +183,7 @@ class _Frequencies:
         rows = max(1, _TEMPORARY // 100)
         for start in range(0, len(used), rows):
             chosen = used[start : start + rows]
-            amplitudes[chosen] = _transform(charges, vectors[chosen], g2[chosen])
+            amplitudes[chosen] = fourier_transform(charges, vectors[chosen], g2[chosen])
         amplitudes[used] *= counts * 4 * np.pi / g2[used] / abs(np.linalg.det(cell))
         shape = tuple(len(n) for n in integers)
         return cls(integers, amplitudes.reshape(shape), reciprocal)  # type: ignore[arg-type]
@@ -232,8 +232,13 @@ def _contract(amplitudes: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarra
     return np.einsum("pa,pa->p", over_y, x).real
 
 
-def _transform(charges: Sequence[AtomCharge], vectors: np.ndarray, g2: np.ndarray) -> np.ndarray:
-    """Fourier transform of the charge density at frequencies (n, 3): shape (n,), complex."""
+def fourier_transform(
+    charges: Sequence[AtomCharge], vectors: np.ndarray, g2: np.ndarray
+) -> np.ndarray:
+    """Fourier transform of the charge density without points: shape (n,), complex.
+
+    Frequencies have shape (n, 3), bohr^-1; ``g2`` are their squares.
+    """
     l_max = max(m.l for charge in charges for m in charge.multiplets)
     harmonics = solid_harmonics(torch.from_numpy(np.ascontiguousarray(vectors)), l_max).numpy()
     gaussians: dict[float, np.ndarray] = {}
