@@ -58,7 +58,7 @@ def test_images_of_a_crystal_fill_the_rectangle():
 def test_files_are_pictures(rho, tmp_path):
     rho.plot(tmp_path / "rho.png", title="water", points=40)
     (rho - Density(rho.atoms, rho.basis, rho.coefficients * 1.01, normalize=False)).plot(
-        tmp_path / "difference.png", through=[0, 1, 2], points=40
+        tmp_path / "difference.png", plane=[0, 1, 2], points=40
     )
     for path in tmp_path.iterdir():
         assert path.read_bytes()[:4] == b"\x89PNG"
@@ -68,7 +68,7 @@ def test_files_are_pictures(rho, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"through": [0, 7]}, r"through is \[0, 7\]: give indices of atoms, 0 to 2"),
+        ({"plane": [0, 7]}, r"plane is \[0, 7\]: give indices of atoms, 0 to 2"),
         ({"normal": (0, 0, 0)}, "normal is .*give a vector"),
         ({"points": 1}, "points is 1: give 2 or more"),
     ],
