@@ -11,13 +11,13 @@ from ase import Atoms
 
 from .plane import Plane, draw, find_plane
 from .space import ISOVALUE, draw_isosurface
-from .surface import Surface, isosurface
+from .surface import Surface, check_isovalue, isosurface
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..grid import Grid
-    from .viewer import View
+    from .viewer import Field, View
 
 #: Dots an inch of files.
 _RESOLUTION = 150
@@ -156,7 +156,7 @@ class Drawable:
         self,
         path: str | os.PathLike[str] | None = None,
         *,
-        others: Mapping[str, Drawable] | None = None,
+        others: Mapping[str, Drawable | Field] | None = None,
         isovalue: float | None = None,
         spacing: float | None = None,
         margin: float = 2.5,
@@ -173,7 +173,9 @@ class Drawable:
         path
             HTML file to write. Left out: only return the page.
         others
-            Densities or differences to switch to, by name.
+            What to switch to, by name: densities, differences, or a
+            :class:`~ase_rholearn.density.pictures.viewer.Field`, such as the potential on a
+            surface from :func:`~ase_rholearn.density.pictures.viewer.potential_field`.
         isovalue
             Where the slider begins, e/Angstrom^3.
         spacing
@@ -188,24 +190,31 @@ class Drawable:
         ase_rholearn.density.pictures.viewer.View
             Notebooks show it.
         """
-        from .viewer import Field, view, view_spacing
+        from .viewer import Field, view
 
-        if isovalue is not None and not isovalue > 0:
-            raise ValueError(f"isovalue is {isovalue}: give a positive value in e/Angstrom^3")
-        fields = {}
-        for name, drawn in {self._name: self, **(others or {})}.items():
-            step = spacing
-            if step is None:
-                box = drawn.on_grid(1.0, margin).cell
-                step = view_spacing(abs(float(np.linalg.det(box))))
-            start = isovalue if drawn is self else None
-            if start is None and not drawn._signed:
-                start = ISOVALUE
-            fields[name] = Field(drawn.on_grid(step, margin), signed=drawn._signed, isovalue=start)
+        if isovalue is not None:
+            check_isovalue(isovalue, positive=True)
+        fields = {self._name: self._field(isovalue, spacing, margin)}
+        for name, other in (others or {}).items():
+            if isinstance(other, Field):
+                fields[name] = other
+            else:
+                fields[name] = other._field(None, spacing, margin)
         page = view(self.atoms, fields, title=title)
         if path is not None:
             page.write(path)
         return page
+
+    def _field(self, isovalue: float | None, spacing: float | None, margin: float) -> Field:
+        """Values on a grid for the viewer."""
+        from .viewer import Field, view_spacing
+
+        if spacing is None:
+            box = self.on_grid(1.0, margin).cell
+            spacing = view_spacing(abs(float(np.linalg.det(box))))
+        if isovalue is None and not self._signed:
+            isovalue = ISOVALUE
+        return Field(self.on_grid(spacing, margin), signed=self._signed, isovalue=isovalue)
 
 
 def saved(ax: Axes, path: str | os.PathLike[str] | None) -> Axes:
