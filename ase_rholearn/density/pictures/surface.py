@@ -7,6 +7,7 @@ move onto the surface of the density itself: area and volume do not depend on th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,9 @@ MOLECULAR = 0.002 / units.Bohr**3
 #: Space around the nuclei where surfaces are looked for: the first try, what is added if it
 #: does not hold the surface, and the last try. Angstrom.
 _MARGINS = (2.5, 2.0, 12.5)
+
+#: Pieces of an edge of a triangle, so that averages see where the potential changes its sign.
+_PIECES = 4
 
 #: Newton steps at most.
 _STEPS = 12
@@ -58,14 +62,13 @@ class Surface:
 
     @property
     def areas(self) -> np.ndarray:
-        """Area that belongs to each vertex, a third of the triangles around it: (n,) A^2."""
-        each = np.linalg.norm(self._doubled(self.faces), axis=1) / 6
-        return np.bincount(self.faces.ravel(), np.repeat(each, 3), minlength=len(self.vertices))
+        """Of the triangles, without the caps: (m,) Angstrom^2."""
+        return np.linalg.norm(self._doubled(self.faces), axis=1) / 2
 
     @property
     def area(self) -> float:
         """Angstrom^2 (of one cell, if periodic), without the caps."""
-        return float(np.linalg.norm(self._doubled(self.faces), axis=1).sum() / 2)
+        return float(self.areas.sum())
 
     @property
     def volume(self) -> float:
@@ -112,38 +115,39 @@ class SurfacePotential:
     @property
     def mean(self) -> float:
         """Average, V."""
-        return self._moment(np.ones(len(self.values), dtype=bool))[0]
+        return self._mean_and_variance(-np.inf, np.inf)[0]
 
     @property
     def mean_positive(self) -> float:
         """Average where it is positive, V; nan where it never is."""
-        return self._moment(self.values > 0)[0]
+        return self._mean_and_variance(0.0, np.inf)[0]
 
     @property
     def mean_negative(self) -> float:
         """Average where it is negative, V; nan where it never is."""
-        return self._moment(self.values < 0)[0]
+        return self._mean_and_variance(-np.inf, 0.0)[0]
 
     @property
     def positive_area(self) -> float:
         """Area where it is positive, Angstrom^2."""
-        return float(self.surface.areas[self.values > 0].sum())
+        values, areas = self._pieces()
+        return float(areas[values > 0].sum())
 
     @property
     def variance_positive(self) -> float:
         """Variance of the positive values, V^2."""
-        return self._moment(self.values > 0)[1]
+        return self._mean_and_variance(0.0, np.inf)[1]
 
     @property
     def variance_negative(self) -> float:
         """Variance of the negative values, V^2."""
-        return self._moment(self.values < 0)[1]
+        return self._mean_and_variance(-np.inf, 0.0)[1]
 
     @property
     def deviation(self) -> float:
         """Average absolute deviation from the mean (Pi, local polarity), V."""
-        off = np.abs(self.values - self.mean)
-        return float(np.average(off, weights=self.surface.areas))
+        values, areas = self._pieces()
+        return float(np.average(np.abs(values - self.mean), weights=areas))
 
     @property
     def balance(self) -> float:
@@ -151,13 +155,31 @@ class SurfacePotential:
         positive, negative = self.variance_positive, self.variance_negative
         return positive * negative / (positive + negative) ** 2
 
-    def _moment(self, chosen: np.ndarray) -> tuple[float, float]:
-        """Mean and variance of the chosen values."""
-        weights, values = self.surface.areas[chosen], self.values[chosen]
-        if not weights.sum() > 0:
+    def _pieces(self) -> tuple[np.ndarray, np.ndarray]:
+        """Values in the middle of pieces of the triangles, and the areas of these."""
+        shares = _pieces_of_triangle()
+        values = (self.values[self.surface.faces] @ shares.T).ravel()
+        return values, np.repeat(self.surface.areas / len(shares), len(shares))
+
+    def _mean_and_variance(self, low: float, high: float) -> tuple[float, float]:
+        """Of the values between two bounds."""
+        values, areas = self._pieces()
+        chosen = (values > low) & (values < high)
+        if not chosen.any():
             return float("nan"), float("nan")
-        mean = float(np.average(values, weights=weights))
-        return mean, float(np.average((values - mean) ** 2, weights=weights))
+        mean = np.average(values[chosen], weights=areas[chosen])
+        spread = np.average((values[chosen] - mean) ** 2, weights=areas[chosen])
+        return float(mean), float(spread)
+
+
+@cache
+def _pieces_of_triangle() -> np.ndarray:
+    """Weights of the corners in the middles of equal pieces of a triangle: (n**2, 3)."""
+    n = _PIECES
+    upright = [(i + 1 / 3, j + 1 / 3) for i in range(n) for j in range(n - i)]
+    turned = [(i + 2 / 3, j + 2 / 3) for i in range(n - 1) for j in range(n - 1 - i)]
+    first, second = np.array(upright + turned).T / n
+    return np.stack([first, second, 1 - first - second], axis=1)
 
 
 def surface_potential(
