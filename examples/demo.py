@@ -69,17 +69,17 @@ def picture(rho: Density, fitted: Density, liquid: Density) -> None:
     axes = figure.subplots(2, 2).ravel()
     oxygens = np.flatnonzero(rho.atoms.numbers == 8)
     near = closest(rho.atoms, oxygens)
-    rho.plot(through=near, margin=4.0, ax=axes[0], title="predicted density of a hexamer")
+    rho.plot(plane=near, margin=4.0, ax=axes[0], title="predicted density of a hexamer")
     deformation = rho - rho.free_atoms()
     deformation.plot(
-        through=near, margin=4.0, limit=0.3, ax=axes[1], title="minus free atoms: what bonding does"
+        plane=near, margin=4.0, limit=0.3, ax=axes[1], title="minus free atoms: what bonding does"
     )
     (rho - fitted).plot(
-        through=near, margin=4.0, limit=0.003, ax=axes[2], title="minus PySCF: error, scale 1/100"
+        plane=near, margin=4.0, limit=0.003, ax=axes[2], title="minus PySCF: error, scale 1/100"
     )
     layer = np.flatnonzero(liquid.atoms.numbers == 8)[::4].tolist()
     liquid.plot(
-        through=layer, normal=[0, 0, 1], ax=axes[3], title="predicted density of a periodic box"
+        plane=layer, normal=[0, 0, 1], ax=axes[3], title="predicted density of a periodic box"
     )
     figure.savefig(OUTPUT / "demo.png", dpi=110)
 

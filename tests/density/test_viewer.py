@@ -18,7 +18,7 @@ from ase.build import molecule
 
 from ase_rholearn import Basis, Density
 from ase_rholearn.density import Grid
-from ase_rholearn.density.pictures.viewer import Field, view
+from ase_rholearn.density.pictures.viewer import Colouring, Field, potential_field, view
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -76,8 +76,8 @@ def test_structure_and_periodic_ends() -> None:
     atoms.pbc = True
     grid = Grid(np.random.default_rng(0).random((4, 5, 6)), np.zeros(3), atoms.cell.array)
     data = contents(view(atoms, {"x": Field(grid)}).page)
-    assert sorted(map(sorted, data["bonds"])) == [[0, 1], [0, 2]]
-    assert len(data["edges"]) == 12
+    assert [ball["label"] for ball in data["balls"]] == ["O0", "H1", "H2"]
+    assert len(data["sticks"]) == 4 + 12  # halves of two bonds, and edges
     values = decoded(data["fields"][0], data["softening"])
     assert values.shape == (5, 6, 7)
     np.testing.assert_array_equal(values[-1], values[0])
@@ -96,6 +96,11 @@ def test_mistakes(benzene: Density) -> None:
             view(atoms, {"x": Field(Grid(values, *frame))})
     with pytest.raises(ValueError, match="isovalue is -1: give a positive"):
         benzene.view(isovalue=-1)
+    bad = Colouring(Grid(np.full((2, 2, 2), np.nan), *frame), 1.0, "V", "V")
+    with pytest.raises(ValueError, match="colouring of 'x' needs two points"):
+        view(atoms, {"x": Field(Grid(np.ones((2, 2, 2)), *frame), colouring=bad)})
+    with pytest.raises(ValueError, match="limit is 0: give a positive"):
+        Colouring(Grid(np.ones((2, 2, 2)), *frame), 0.0, "V", "V")
 
 
 # in a browser ----------------------------------------------------------------------------
@@ -117,25 +122,97 @@ def chromium(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def coloured(pixels: np.ndarray) -> tuple[float, float, float]:
+    """Parts of a picture that are blue, orange and white."""
+    red, blue = pixels[..., 0], pixels[..., 2]
+    white = pixels.min(axis=2) > 0.99
+    return (blue > red + 0.15).mean(), (red > blue + 0.15).mean(), white.mean()
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_a_browser_draws_it(benzene: Density, tmp_path: Path) -> None:
-    """The script runs to its end in less than two seconds, and colours appear."""
+    """The surfaces of a difference, as they are at first."""
     plt = pytest.importorskip("matplotlib.pyplot")
-    page = tmp_path / "rho.html"
+    page, picture = tmp_path / "rho.html", tmp_path / "rho.png"
     changed = Density(benzene.atoms, benzene.basis, benzene.coefficients[::-1].copy())
     (changed - benzene).view(page, others={"density": benzene})
-    body = re.search("<body[^>]*>", chromium(tmp_path, "--dump-dom", page.as_uri()))
-    assert body
-    numbers = dict(re.findall(r'data-(\w+)="(\d+)"', body.group()))
-    assert int(numbers["triangles"]) > 1000
-    assert int(numbers["ready"]) < 2000
-    picture = tmp_path / "rho.png"
     chromium(tmp_path, f"--screenshot={picture}", page.as_uri())
-    pixels = plt.imread(picture)[60:-40, :, :3]
-    red, blue = pixels[..., 0], pixels[..., 2]
-    for coloured in (blue > red + 0.15, red > blue + 0.15):  # positive and negative surface
-        assert coloured.mean() > 0.02
-    assert (pixels.min(axis=2) > 0.99).mean() > 0.3  # white around it
+    blue, orange, white = coloured(plt.imread(picture)[60:-40, :, :3])
+    assert blue > 0.02
+    assert orange > 0.02
+    assert white > 0.3
+
+
+#: Uses every control, then says what is seen: pixels of the scene, and of what is over it.
+USE_IT = """
+const result = {};
+const key = name => canvas.dispatchEvent(new KeyboardEvent("keydown", { key: name }));
+function seen() {
+  const both = document.createElement("canvas"), pen = both.getContext("2d");
+  [both.width, both.height] = [canvas.width, canvas.height];
+  render();
+  pen.drawImage(canvas, 0, 0);
+  const p = pen.getImageData(0, 0, both.width, both.height).data;
+  const count = { blue: 0, orange: 0, grey: 0 };
+  for (let i = 0; i < p.length; i += 4) {
+    if (p[i + 2] > p[i] + 40) count.blue++;
+    else if (p[i] > p[i + 2] + 40) count.orange++;
+    else if (p[i] < 140 && Math.abs(p[i] - p[i + 2]) < 20) count.grey++;
+  }
+  return count;
+}
+function letters() {
+  const p = pen.getImageData(0, 0, overlay.width, overlay.height).data;
+  return p.filter((x, i) => i % 4 === 3 && x).length;
+}
+result.triangles = +document.body.dataset.triangles;
+opacity = 0;
+result.skeleton = seen();
+choice.selectedIndex = 1; choose();
+opacity = 1;
+result.potential = seen();
+result.plain = letters();
+key("l"); result.named = letters();
+const before = JSON.stringify(turn);
+key("ArrowLeft"); result.turned = JSON.stringify(turn) !== before;
+key("+"); result.zoom = zoom;
+key("0"); result.again = JSON.stringify(turn) === before && zoom === 1;
+const down = (id, x) => canvas.onpointermove({ pointerId: id, clientX: x, clientY: 0 });
+pointers.set(1, [100, 0]); pointers.set(2, [200, 0]);
+down(2, 300); result.pinched = zoom; pointers.clear();
+document.getElementById("save").click();
+result.saved = +document.body.dataset.saved;
+result.value = document.getElementById("value").textContent;
+document.body.dataset.result = JSON.stringify(result);
+</script>"""
+
+
+def used(page: str, folder: Path, script: str) -> Any:
+    """What a script at the end of a page leaves in the document."""
+    path = folder / "used.html"
+    path.write_text(script.join(page.rsplit("</script>", 1)))
+    found = re.search(r'data-result="([^"]*)"', chromium(folder, "--dump-dom", path.as_uri()))
+    assert found
+    return json.loads(html.unescape(found.group(1)))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_every_control_does_what_it_says(benzene: Density, tmp_path: Path) -> None:
+    field = potential_field(benzene, limit=0.5)
+    found = used(benzene.view(others={"potential": field}).page, tmp_path, USE_IT)
+    assert found["triangles"] > 1000
+    # carbon and bonds without a surface; both signs of the potential on one
+    assert found["skeleton"]["grey"] > 1000
+    assert found["skeleton"]["blue"] == 0
+    assert found["potential"]["blue"] > 1000
+    assert found["potential"]["orange"] > 1000
+    assert found["named"] > found["plain"] > 0
+    assert found["turned"]
+    assert found["again"]
+    assert found["zoom"] == pytest.approx(1.1)
+    assert found["pinched"] == pytest.approx(2.0)
+    assert found["saved"] > 10_000
+    assert found["value"] == "0.0135 e/Å³ (0.00200 e/bohr³)"
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -165,11 +242,7 @@ def test_the_surface_of_a_sphere(tmp_path: Path) -> None:
     }
     document.body.dataset.result = JSON.stringify([area, off, edges.size]);
     </script>"""
-    path = tmp_path / "sphere.html"
-    path.write_text(script.join(page.rsplit("</script>", 1)))
-    found = re.search(r'data-result="([^"]*)"', chromium(tmp_path, "--dump-dom", path.as_uri()))
-    assert found
-    area, off, loose_edges = json.loads(html.unescape(found.group(1)))
+    area, off, loose_edges = used(page, tmp_path, script)
     assert area == pytest.approx(4 * np.pi * 1.5**2, rel=2e-3)
     assert off < 0.01
     assert loose_edges == 0  # closed: every edge has two faces

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,14 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 from ase.data.colors import jmol_colors
+from scipy.spatial import cKDTree
+
+from .colours import diverging
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..grid import Grid
-    from .viewer import View
+    from .drawable import Drawable as Drawable
 
 #: Densities below this (e/Angstrom^3) are drawn as nothing; it is well outside a molecule.
 _FAINT = 1e-3
@@ -24,11 +25,15 @@ _FAINT = 1e-3
 #: Atoms farther than this from the plane (Angstrom) are not marked.
 _NEAR = 0.6
 
-#: Isovalue of densities to begin with (e/Angstrom^3): it shows the bonds.
-_ISOVALUE = 0.3
+#: Radius of the marks of atoms: in Angstrom, and as a part of the longer side at least. Of
+#: marks whose middles are closer than the last length only one is drawn.
+_RADIUS, _SMALLEST, _SAME = 0.22, 0.012, 0.2
 
-#: Dots an inch of files.
-_RESOLUTION = 150
+#: Right and up of the planes that have a name.
+_NAMED = {"xy": ((1, 0, 0), (0, 1, 0)), "xz": ((1, 0, 0), (0, 0, 1)), "yz": ((0, 1, 0), (0, 0, 1))}
+
+#: Inches: longer side of pictures, and the space for scales beside and titles above.
+_SIDE, _BESIDE, _ABOVE = 6.0, 1.6, 0.8
 
 
 @dataclass(frozen=True)
@@ -70,126 +75,22 @@ class Plane:
         return relative @ self.axes.T, relative @ self.normal
 
 
-class Drawable:
-    """What has values in space and nuclei, and can be drawn."""
-
-    #: Whether values of both signs are to be expected.
-    _signed = False
-
-    @property
-    def _name(self) -> str:
-        return "difference" if self._signed else "density"
-
-    atoms: Atoms
-
-    def evaluate(self, points: Any) -> np.ndarray:
-        """Values (n,) in e/Angstrom^3 at points (n, 3) in Angstrom."""
-        raise NotImplementedError
-
-    def on_grid(self, spacing: float = 0.1, margin: float = 3.0) -> Grid:
-        """Values on a uniform grid over the cell or around the molecule."""
-        raise NotImplementedError
-
-    def view(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        others: Mapping[str, Drawable] | None = None,
-        isovalue: float | None = None,
-        spacing: float | None = None,
-        margin: float = 2.5,
-        title: str = "",
-    ) -> View:
-        """Isosurfaces on a page that works offline, in any browser or inline in a notebook.
-
-        The page has everything in it: values on a grid, the structure, and a script that draws
-        surfaces at the isovalue of a slider (WebGL 2). Differences have two surfaces, blue
-        where positive and orange where negative.
-
-        Parameters
-        ----------
-        path
-            HTML file to write. Left out: only return the page.
-        others
-            Densities or differences to switch to, by name.
-        isovalue
-            Where the slider begins, e/Angstrom^3.
-        spacing
-            Of the grid, Angstrom. Left out: a quarter of a million points or less.
-        margin
-            Space around a molecule, Angstrom.
-        title
-            Left out: the chemical formula.
-
-        Returns
-        -------
-        ase_rholearn.density.pictures.viewer.View
-            Notebooks show it.
-        """
-        from .viewer import Field, view, view_spacing
-
-        if isovalue is not None and not isovalue > 0:
-            raise ValueError(f"isovalue is {isovalue}: give a positive value in e/Angstrom^3")
-        fields = {}
-        for name, drawn in {self._name: self, **(others or {})}.items():
-            step = spacing
-            if step is None:
-                box = drawn.on_grid(1.0, margin).cell
-                step = view_spacing(abs(float(np.linalg.det(box))))
-            start = isovalue if drawn is self else None
-            if start is None and not drawn._signed:
-                start = _ISOVALUE
-            fields[name] = Field(drawn.on_grid(step, margin), signed=drawn._signed, isovalue=start)
-        page = view(self.atoms, fields, title=title)
-        if path is not None:
-            page.write(path)
-        return page
-
-    def plot(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        through: Sequence[int] | None = None,
-        normal: Sequence[float] | None = None,
-        margin: float = 2.0,
-        points: int = 300,
-        limit: float | None = None,
-        title: str = "",
-        ax: Axes | None = None,
-    ) -> Axes:
-        """Draw the values on a plane; needs matplotlib (``ase-rholearn[view]``).
-
-        Densities are drawn on a logarithmic scale, differences red where negative and blue
-        where positive.
-
-        Parameters
-        ----------
-        path
-            Picture file to write. Left out: only draw.
-        through
-            Indices of the atoms in whose best plane to cut; all atoms, if left out.
-        normal
-            Direction of view, instead of the best one.
-        margin
-            Space around the outermost of these nuclei, Angstrom.
-        points
-            Resolution along the longer side.
-        limit
-            End of the colour scale, e/Angstrom^3.
-        title
-            Above the picture.
-        ax
-            matplotlib axes to draw on; a new figure if left out.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-        """
-        plane = plane_through(self.atoms, through, normal, margin)
-        ax = draw(self.evaluate, self.atoms, plane, self._signed, points, limit, title, ax)
-        if path is not None:
-            ax.figure.savefig(path, dpi=_RESOLUTION)  # type: ignore[union-attr]
-        return ax
+def find_plane(
+    atoms: Atoms,
+    plane: Plane | str | Sequence[int] | None,
+    normal: Sequence[float] | None,
+    margin: float,
+) -> Plane:
+    """The plane that is meant by a name, atoms or a direction; see :meth:`Drawable.plot`."""
+    if isinstance(plane, (Plane, str)) and normal is not None:
+        raise ValueError("give either normal, or plane by name or as a Plane")
+    if isinstance(plane, Plane):
+        return plane
+    if isinstance(plane, str):
+        if plane not in _NAMED:
+            raise ValueError(f'plane is {plane!r}: give "xy", "xz", "yz", atoms or a Plane')
+        return _around(atoms.positions, np.array(_NAMED[plane], dtype=float), margin)
+    return plane_through(atoms, plane, normal, margin)
 
 
 def plane_through(
@@ -214,21 +115,26 @@ def plane_through(
     chosen = np.arange(len(atoms)) if through is None else np.asarray(through)
     if len(chosen) == 0 or chosen.min() < -len(atoms) or chosen.max() >= len(atoms):
         raise ValueError(
-            f"through is {chosen.tolist()}: give indices of atoms, 0 to {len(atoms) - 1}"
+            f"plane is {chosen.tolist()}: give indices of atoms, 0 to {len(atoms) - 1}"
         )
     positions = atoms.positions[chosen]
-    middle = positions.mean(axis=0)
-    directions = np.linalg.svd(positions - middle)[2]  # widest first
     if normal is not None:
-        directions = _directions_across(np.asarray(normal, dtype=float))
-    axes = directions[:2]
+        directions = directions_across(np.asarray(normal, dtype=float))
+    else:
+        directions = np.linalg.svd(positions - positions.mean(axis=0))[2]  # widest first
+    return _around(positions, directions[:2], margin)
+
+
+def _around(positions: np.ndarray, axes: np.ndarray, margin: float) -> Plane:
+    """The rectangle through the middle of some positions that has them all inside."""
+    middle = positions.mean(axis=0)
     seen = (positions - middle) @ axes.T
     low, high = seen.min(axis=0) - margin, seen.max(axis=0) + margin
     width, height = (high - low).tolist()
     return Plane(middle + (low + high) / 2 @ axes, axes, (width, height))
 
 
-def _directions_across(normal: np.ndarray) -> np.ndarray:
+def directions_across(normal: np.ndarray) -> np.ndarray:
     """Two directions across a normal, then the normal itself: rows of a rotation."""
     length = np.linalg.norm(normal)
     if normal.shape != (3,) or not np.isfinite(length) or length == 0:
@@ -250,20 +156,9 @@ def draw(
     ax: Axes | None,
 ) -> Axes:
     """Draw a function of space on a plane; see :meth:`Drawable.plot`."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "pictures need matplotlib: pip install 'ase-rholearn[view]'", name="matplotlib"
-        ) from error
-
     if points < 2:
         raise ValueError(f"points is {points}: give 2 or more")
-    if ax is None:
-        width, height = plane.size
-        scale = 6.0 / max(width, height)
-        figure = Figure(figsize=(width * scale + 1.6, height * scale + 0.8), layout="constrained")
-        ax = figure.subplots()
+    ax = ax or new_axes(*plane.size)
     coordinates, shape = plane.points(points)
     values = function(coordinates).reshape(shape)
     extent = (-plane.size[0] / 2, plane.size[0] / 2, -plane.size[1] / 2, plane.size[1] / 2)
@@ -277,6 +172,20 @@ def draw(
     return ax
 
 
+def new_axes(width: float, height: float) -> Axes:
+    """Axes of a new figure for a picture of a width and height, and what is around it."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "pictures need matplotlib: pip install 'ase-rholearn[view]'", name="matplotlib"
+        ) from error
+
+    scale = _SIDE / max(width, height)
+    size = (width * scale + _BESIDE, height * scale + _ABOVE)
+    return Figure(figsize=size, layout="constrained").subplots()
+
+
 def _paint(ax: Axes, values: np.ndarray, extent: Any, limit: float | None) -> Any:
     from matplotlib.colors import LogNorm
 
@@ -284,29 +193,66 @@ def _paint(ax: Axes, values: np.ndarray, extent: Any, limit: float | None) -> An
     clipped = np.clip(values, _FAINT, None)
     image = ax.imshow(clipped, origin="lower", extent=extent, cmap="magma_r", norm=norm)
     levels = 10.0 ** np.arange(-2.5, 1.6, 0.5)
-    ax.contour(clipped, levels, extent=extent, colors="white", linewidths=0.5, alpha=0.7)
+    colours = ["black" if norm(level) < 0.5 else "white" for level in levels]
+    ax.contour(clipped, levels, extent=extent, colors=colours, linewidths=0.5, alpha=0.6)
     return image
 
 
 def _paint_signed(ax: Axes, values: np.ndarray, extent: Any, limit: float | None) -> Any:
     # nuclei stick out of any linear scale
     limit = limit or max(float(np.quantile(np.abs(values), 0.99)), 1e-12)
-    image = ax.imshow(values, origin="lower", extent=extent, cmap="RdBu", vmin=-limit, vmax=limit)
+    image = ax.imshow(
+        values, origin="lower", extent=extent, cmap=diverging(), vmin=-limit, vmax=limit
+    )
     levels = limit * np.array([-0.8, -0.4, -0.2, -0.1, 0.1, 0.2, 0.4, 0.8])
     if np.ptp(values) > 0:
-        ax.contour(values, levels, extent=extent, colors="black", linewidths=0.4, alpha=0.6)
+        styles = ["dashed" if level < 0 else "solid" for level in levels]
+        ax.contour(values, levels, extent=extent, colors="black", linewidths=0.5, linestyles=styles)
     return image
 
 
 def _mark(ax: Axes, atoms: Atoms, plane: Plane) -> None:
     """Symbols at the nuclei near the plane, with their periodic images in the rectangle."""
+    numbers, places = _marks(atoms, plane)
+    radius = max(_RADIUS, _SMALLEST * max(plane.size))
+    if len(places) > 1:
+        closest = cKDTree(places).query(places, k=2)[0][:, 1].min()
+        radius = min(radius, 0.48 * float(closest))
+    for z, place in zip(numbers, places, strict=True):
+        _mark_atom(ax, int(z), place, radius)
+
+
+def _marks(atoms: Atoms, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
+    """Atomic numbers and places (n, 2) of nuclei near the plane, the nearest in every place."""
     numbers, positions = _images(atoms, plane)
     in_plane, distance = plane.project(positions)
-    for z, (x, y), far in zip(numbers, in_plane, np.abs(distance), strict=True):
-        inside = 2 * abs(x) < plane.size[0] and 2 * abs(y) < plane.size[1]
-        if far < _NEAR and inside:
-            ax.plot(x, y, "o", ms=11, mfc=jmol_colors[z], mec="black", mew=0.6, alpha=0.85)
-            ax.text(x, y - 0.01, chemical_symbols[z], ha="center", va="center", fontsize=7)
+    away = np.abs(distance)
+    inside = (2 * np.abs(in_plane) < plane.size).all(axis=1) & (away < _NEAR)
+    chosen = np.flatnonzero(inside)
+    chosen = chosen[np.argsort(away[chosen], kind="stable")]
+    kept: list[int] = []
+    for k in chosen:
+        if all(np.linalg.norm(in_plane[k] - in_plane[other]) > _SAME for other in kept):
+            kept.append(int(k))
+    return numbers[kept], in_plane[kept]
+
+
+def _mark_atom(ax: Axes, z: int, place: np.ndarray, radius: float) -> None:
+    """A disc with the symbol, both as large as the scale of the picture makes them."""
+    from matplotlib.patches import Circle, PathPatch
+    from matplotlib.textpath import TextPath
+    from matplotlib.transforms import Affine2D
+
+    x, y = place
+    colour = jmol_colors[z]
+    ax.add_patch(Circle((x, y), radius, fc=colour, ec="black", lw=0.6, zorder=3))
+    symbol = TextPath((0, 0), chemical_symbols[z], size=1.0)
+    box = symbol.get_extents()
+    size = 1.35 * radius / max(float(np.hypot(box.width, box.height)), 0.8)
+    to_place = Affine2D().translate(-(box.x0 + box.x1) / 2, -(box.y0 + box.y1) / 2)
+    path = to_place.scale(size).translate(x, y).transform_path(symbol)
+    bright = float(colour @ [0.299, 0.587, 0.114]) > 0.45
+    ax.add_patch(PathPatch(path, fc="black" if bright else "white", lw=0, zorder=4))
 
 
 def _images(atoms: Atoms, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
@@ -325,3 +271,12 @@ def _images(atoms: Atoms, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
     shifts = np.stack(np.meshgrid(*ranges), axis=-1).reshape(-1, 3) @ cell
     positions = (base[None] + shifts[:, None]).reshape(-1, 3)
     return np.tile(atoms.numbers, len(shifts)), positions
+
+
+def __getattr__(name: str) -> Any:
+    # densities import it from here
+    if name == "Drawable":
+        from .drawable import Drawable
+
+        return Drawable
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
