@@ -1,0 +1,22 @@
+"""Densities along trajectories: prediction, files, molecular dynamics, infrared spectra."""
+
+from .batches import batches, densities
+from .hdf5 import DensityTrajectory
+from .infrared import infrared_spectrum
+from .observer import DensityObserver
+from .predict import predict_trajectory
+from .quantities import Quantities
+from .reading import iterate_structures
+from .writer import open_writer
+
+__all__ = [
+    "DensityObserver",
+    "DensityTrajectory",
+    "Quantities",
+    "batches",
+    "densities",
+    "infrared_spectrum",
+    "iterate_structures",
+    "open_writer",
+    "predict_trajectory",
+]
