@@ -15,7 +15,7 @@ from ..density import Density, Grid, grid_frame
 from ..model import DensityModel
 from .batches import BATCH_ATOMS, batches
 from .quantities import Quantities
-from .reading import Survey, named_frames, survey
+from .reading import Survey, frames, survey
 from .writer import HDF5, FrameWriter, check_output, open_writer
 
 #: How far coordinates that went through a file may be off, Angstrom.
@@ -82,11 +82,11 @@ def predict_trajectory(
     with open_writer(
         output, quantities, model.basis, model=name, box=box, overwrite=overwrite
     ) as writer:
-        frames = (atoms for _, atoms in named_frames(paths, found.counts))
-        _skip(frames, writer, output)
+        rest = frames(paths, found.counts)
+        _skip(rest, writer, output)
         total = sum(found.counts)
         on_frame(writer.count, total)
-        for group in batches(frames, batch_atoms):
+        for group in batches(rest, batch_atoms):
             for atoms, coefficients in zip(group, model.coefficients(group), strict=True):
                 writer.write(atoms, Density(atoms, model.basis, coefficients))
                 on_frame(writer.count, total)
@@ -112,10 +112,10 @@ def _box(found: Survey, quantities: Quantities) -> Grid | None:
     return grid_frame(corners, quantities.spacing, quantities.margin)
 
 
-def _skip(frames: Iterator[Atoms], writer: FrameWriter, output: Path) -> None:
+def _skip(structures: Iterator[Atoms], writer: FrameWriter, output: Path) -> None:
     """Leave out what the output has, after a look whether it is the same."""
     last = None
-    for last in islice(frames, writer.count):  # noqa: B007 (the last one is used)
+    for last in islice(structures, writer.count):  # noqa: B007 (the last one is used)
         pass
     if writer.last is None:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +12,7 @@ from ..density.charges import SCHEMES, molecular_dipoles
 from ..density.electrostatics.quantities import potential_on_frame
 from ..density.evaluation.quadrature import check_level
 
-FieldName = Literal["density", "deformation", "potential"]
-
-#: Units of fields.
+#: Fields on grids, and their units.
 FIELD_UNITS: dict[str, str] = {
     "density": "e/Angstrom^3",
     "deformation": "e/Angstrom^3",
@@ -47,7 +45,7 @@ class Quantities:
     charges: str | None = None
     molecular_dipoles: bool = False
     level: int = 3
-    field: FieldName | None = None
+    field: str | None = None
     spacing: float = 0.2
     margin: float = 3.0
 
@@ -55,9 +53,8 @@ class Quantities:
         if self.charges is not None and self.charges not in SCHEMES:
             raise ValueError(f"charges is {self.charges!r}: give one of {', '.join(SCHEMES)}")
         check_level(self.level)
-        if self.field is not None and self.field not in get_args(FieldName):
-            known = ", ".join(get_args(FieldName))
-            raise ValueError(f"field is {self.field!r}: give one of {known}")
+        if self.field is not None and self.field not in FIELD_UNITS:
+            raise ValueError(f"field is {self.field!r}: give one of {', '.join(FIELD_UNITS)}")
         for name in ("spacing", "margin"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value >= 0 and (value or name == "margin")):
@@ -87,7 +84,7 @@ class Quantities:
         return found
 
 
-def field_on_frame(rho: Density, field: FieldName, frame: Grid) -> Grid:
+def field_on_frame(rho: Density, field: str, frame: Grid) -> Grid:
     """A field at the points of a grid, whose values are ignored: e/Angstrom^3, or V."""
     if field == "potential":
         return potential_on_frame(rho, frame)

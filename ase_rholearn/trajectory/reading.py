@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -158,13 +159,17 @@ def survey(model: DensityModel, paths: Sequence[Path], *, on_frame: Any = None) 
     return Survey(tuple(counts), first, low, high, same)
 
 
-def named_frames(paths: Sequence[Path], counts: Sequence[int]) -> Iterator[tuple[str, Atoms]]:
-    """Name and structure of every frame; the name has a number if the file has several."""
+def frames(paths: Sequence[Path], counts: Sequence[int]) -> Iterator[Atoms]:
+    """So many structures of each file: it may have grown since it was looked at."""
     for path, count in zip(paths, counts, strict=True):
-        for index, atoms in enumerate(iterate_structures(path)):
-            if index == count:  # the file has grown since it was looked at
-                break
-            yield (path.stem if count == 1 else f"{path.stem}_{index:05d}"), atoms
+        yield from islice(iterate_structures(path), count)
+
+
+def frame_names(paths: Sequence[Path], counts: Sequence[int]) -> Iterator[str]:
+    """Name of each frame: that of its file, with a number if there are several."""
+    for path, count in zip(paths, counts, strict=True):
+        for index in range(count):
+            yield path.stem if count == 1 else f"{path.stem}_{index:05d}"
 
 
 def _same_atoms(first: Atoms, second: Atoms) -> bool:
