@@ -213,12 +213,19 @@ def _write_other(
 
 
 def write_potential(path: Path, rho: Density, grid: Grid) -> None:
-    """Write a potential in V on a grid: a cube in Hartree/e, as programs expect, or HDF5 in V."""
+    """Write a potential in V on a grid: a cube in Hartree/e, as programs expect, or HDF5 in V.
+
+    Where a point is at a nucleus, the largest finite value stands for infinity.
+    """
+    import numpy as np
     from ase import units
 
-    from ..density import write_cube
+    from ..density import Grid, write_cube
     from ..density.files import write_grid_hdf5
 
+    finite = np.isfinite(grid.values)
+    values = np.where(finite, grid.values, grid.values[finite].max())
+    grid = Grid(values, grid.origin, grid.cell)
     if path.suffix.lower() in (".h5", ".hdf5"):
         write_grid_hdf5(path, rho.atoms, grid, unit="V", metadata={"quantity": "potential"})
     else:

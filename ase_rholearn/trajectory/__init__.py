@@ -2,7 +2,7 @@
 
 from .batches import batches, densities
 from .hdf5 import DensityTrajectory
-from .infrared import infrared_spectrum
+from .infrared import InfraredSpectrum, infrared_spectrum
 from .observer import DensityObserver
 from .predict import predict_trajectory
 from .quantities import Quantities
@@ -12,6 +12,7 @@ from .writer import open_writer
 __all__ = [
     "DensityObserver",
     "DensityTrajectory",
+    "InfraredSpectrum",
     "Quantities",
     "batches",
     "densities",

@@ -48,18 +48,13 @@ class ExtxyzWriter:
     Raises
     ------
     ValueError
-        A field is wanted, or the file was made with other settings.
+        The file was made with other settings.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], quantities: Quantities, *, model: str = ""
     ) -> None:
         self.path = Path(path)
-        if quantities.field is not None:
-            raise ValueError(
-                f"{self.path} cannot hold the field {quantities.field!r}: give a name that ends "
-                "in .h5"
-            )
         self._quantities = quantities
         self._labels = {"model": model, "charges_scheme": quantities.charges or "none"}
         self.count, whole, self.last = _scan(self.path) if self.path.exists() else (0, 0, None)

@@ -74,7 +74,7 @@ def predict_trajectory(
         structures = [structures]
     paths = [Path(path) for path in structures]
     output, quantities = Path(output), quantities or Quantities()
-    check_output(output)
+    check_output(output, quantities)
     found = survey(model, paths, on_frame=on_survey)
     _check_survey(found, output, quantities)
     box = _box(found, quantities)

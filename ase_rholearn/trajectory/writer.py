@@ -82,7 +82,7 @@ def open_writer(
         The folder does not exist or cannot be written.
     """
     path = Path(path)
-    check_output(path)
+    check_output(path, quantities)
     with _locked(path):
         if overwrite:
             path.unlink(missing_ok=True)
@@ -117,11 +117,15 @@ def is_frame_file(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in XYZ + HDF5
 
 
-def check_output(path: Path) -> None:
-    """Raise a readable error if a file of frames cannot be there."""
+def check_output(path: Path, quantities: Quantities) -> None:
+    """Raise a readable error if a file of such frames cannot be there."""
     if not is_frame_file(path):
         known = ", ".join(XYZ + HDF5)
         raise ValueError(f"output is {str(path)!r}: give a name that ends in {known}")
+    if quantities.field is not None and path.suffix.lower() in XYZ:
+        raise ValueError(
+            f"{path} cannot hold the field {quantities.field!r}: give a name that ends in .h5"
+        )
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the name of a file")
     if not path.parent.is_dir():
