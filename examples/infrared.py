@@ -15,7 +15,7 @@ from ase import Atoms, units
 from ase.calculators.calculator import Calculator, all_changes
 from ase.io import iread
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.velocitydistribution import Stationary, ZeroRotation
 from ase.md.verlet import VelocityVerlet
 from matplotlib.figure import Figure
 
@@ -26,7 +26,7 @@ from ase_rholearn.trajectory import InfraredSpectrum, infrared_spectrum
 HERE = Path(__file__).parent
 OUTPUT = Path("infrared-output")
 
-TEMPERATURE, STEP, EVERY = 200.0, 0.5 * units.fs, 4
+TEMPERATURE, STEP, EVERY = 200.0, 0.5 * units.fs, 8
 
 KCAL = units.kcal / units.mol
 
@@ -44,6 +44,7 @@ class FlexibleSPC(Calculator):
     epsilon, sigma, charge = 0.1554253 * KCAL, 3.165492, 0.41
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        """Energy and forces; ASE calls this."""
         super().calculate(atoms, properties, system_changes)
         molecules = self.atoms.positions.reshape(-1, 3, 3)
         inside, forces = self._inside(molecules)
@@ -86,16 +87,15 @@ def equilibrated() -> Atoms:
     """A hexamer in its thermal motion, without rotation as a whole."""
     atoms = Reference.load(HERE / "water-hexamer.npz").atoms.copy()
     atoms.calc = FlexibleSPC()
-    rng = np.random.default_rng(0)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=TEMPERATURE, rng=rng)
-    options = {"temperature_K": TEMPERATURE, "friction": 0.02 / units.fs, "rng": rng}
-    Langevin(atoms, STEP, **options).run(4000)
+    options = {"temperature_K": TEMPERATURE, "friction": 0.02 / units.fs, "fixcm": False}
+    Langevin(atoms, STEP, rng=np.random.default_rng(0), **options).run(2000)
     Stationary(atoms)
+    ZeroRotation(atoms)
     return atoms
 
 
 def run(atoms: Atoms, picoseconds: float, path: Path) -> None:
-    """Dynamics at constant energy, with the dipole moment of the density every 2 fs."""
+    """Dynamics at constant energy, with the dipole moment of the density every 4 fs."""
     calculator = RhoCalculator("water-pbe", base=atoms.calc)
     atoms.calc = calculator
     dynamics = VelocityVerlet(atoms, STEP)

@@ -27,7 +27,7 @@ def oscillator(wavenumber: float, step: float, temperature: float, seed: int = 0
 def test_a_harmonic_vibration_has_its_quantum_intensity(wavenumber, step):
     """At any temperature and time step: the correction factor and the derivative are exact."""
     step *= units.fs
-    dipoles = oscillator(wavenumber, step, temperature=250.0) + [0.0, 2.0, 0.0]
+    dipoles = oscillator(wavenumber, step, temperature=250.0) + np.array([0.0, 2.0, 0.0])
     spectrum = infrared_spectrum(dipoles, step, temperature=250.0, resolution=20.0)
     place = spectrum.wavenumbers[spectrum.absorption.argmax()]
     assert place == pytest.approx(wavenumber, abs=10)
