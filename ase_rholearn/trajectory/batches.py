@@ -10,7 +10,7 @@ from ..density import Density
 from ..model import DensityModel
 
 #: Atoms that are predicted together: with fewer the network waits for its own overhead, and
-#: with more nothing is gained (docs/trajectories.md).
+#: with more little is gained (benchmarks/trajectory_batches.py).
 BATCH_ATOMS = 64
 
 

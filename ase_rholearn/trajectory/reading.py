@@ -74,7 +74,7 @@ def xyz_frames(stream: IO[bytes]) -> Iterator[bytes]:
     Raises
     ------
     TruncatedFrameError
-        The file ends within a frame, or before the end of its last line.
+        The file ends before the last line of a frame.
     ValueError
         Something else than a number of atoms is where a frame should begin.
     """

@@ -84,7 +84,7 @@ def test_frames_of_xyz_files_are_read_one_at_a_time(tmp_path):
     """The first frame is there although the file does not end: nothing looks ahead."""
     path = tmp_path / "cut.xyz"
     write(path, [rattled(seed) for seed in range(3)])
-    path.write_text(path.read_text()[:-20])
+    path.write_text(path.read_text()[:-70])  # more than a line
     frames = iterate_structures(path)
     assert len(next(frames)) == 3
     with pytest.raises(ValueError, match=r"ASE cannot read .*the last frame is cut off"):
@@ -157,7 +157,10 @@ def test_grids_of_crystals_follow_the_cell(model, tmp_path):
     with DensityTrajectory(out) as trajectory:
         assert "dipole" not in trajectory
         np.testing.assert_allclose(trajectory["grid_cell"][1], 5.2 * np.eye(3))
-        assert trajectory.grid(1).integral == pytest.approx(0, abs=2e-3)
+        grid = trajectory.grid(1)
+        rho = next(densities(model, frames[1:]))
+        deformation = (rho - rho.free_atoms()).on_grid(shape=grid.shape)
+        np.testing.assert_allclose(grid.values, deformation.values, atol=1e-5)
 
 
 # going on ----------------------------------------------------------------------------------
@@ -188,7 +191,7 @@ def test_a_killed_run_goes_on(model, tmp_path):
     while time.monotonic() < deadline and process.poll() is None:
         if out.exists() and _count(out) > 0:
             break
-        time.sleep(0.002)
+        time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = _count(out)
