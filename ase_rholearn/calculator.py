@@ -42,7 +42,10 @@ from ase.calculators.calculator import (
 )
 
 from .density import Density
+from .density.charges import SCHEMES
+from .density.files import format_of
 from .model import DensityModel, load_model
+from .trajectory import DensityObserver, Quantities
 
 if TYPE_CHECKING:
     from metatensor.torch import TensorMap
@@ -65,6 +68,10 @@ class RhoCalculator(Calculator):
     base
         Another ASE calculator, for energy, forces, stress and whatever else it has. Where
         both have a property (dipole, charges), that of the density wins.
+    charges_scheme
+        How ``get_charges`` divides the density among the atoms: ``"hirshfeld"``, or another
+        scheme of :meth:`Density.charges`. It can be set later too, which makes charges that
+        were computed before invalid.
 
     Notes
     -----
@@ -73,7 +80,9 @@ class RhoCalculator(Calculator):
     =============  ==========================================================================
     ``dipole``     (3,) e Angstrom, nuclei and electrons; molecules only, for ions about the
                    centre of nuclear charge
-    ``charges``    (natoms,) e, Hirshfeld charges against the model's densities of free atoms
+    ``charges``    (natoms,) e, by the scheme that ``charges_scheme`` names: ``"hirshfeld"``
+                   shares in proportion to the model's densities of free atoms, ``"voronoi"``
+                   gives each nucleus the region nearest to it
     =============  ==========================================================================
 
     The total charge is ``atoms.info["charge"]`` or the sum of initial charges; changing it
@@ -91,12 +100,13 @@ class RhoCalculator(Calculator):
         device: str | None = None,
         dtype: str | None = None,
         base: Calculator | None = None,
+        charges_scheme: str = "hirshfeld",
         **unknown: Any,
     ) -> None:
         if unknown:
             raise TypeError(
-                f"RhoCalculator has no arguments {sorted(unknown)}: it takes model, device, dtype "
-                "and base"
+                f"RhoCalculator has no arguments {sorted(unknown)}: it takes model, device, "
+                "dtype, base and charges_scheme"
             )
         if base is not None and not hasattr(base, "get_property"):
             raise TypeError(f"base is a {type(base).__name__}: give an ASE calculator")
@@ -109,9 +119,22 @@ class RhoCalculator(Calculator):
         self.base = base
         self._cached: Density | None = None
         super().__init__()
+        self.charges_scheme = charges_scheme
         if base is not None:
             extra = [p for p in base.implemented_properties if p not in _DENSITY_PROPERTIES]
             self.implemented_properties = [*_DENSITY_PROPERTIES, *extra]
+
+    @property
+    def charges_scheme(self) -> str:
+        """How ``get_charges`` divides the density among the atoms."""
+        return self._arguments["charges_scheme"]
+
+    @charges_scheme.setter
+    def charges_scheme(self, scheme: str) -> None:
+        if scheme not in SCHEMES:
+            raise ValueError(f"charges_scheme is {scheme!r}: give one of {', '.join(SCHEMES)}")
+        self._arguments["charges_scheme"] = scheme
+        self.results.pop("charges", None)
 
     # ASE's interface ---------------------------------------------------------------
 
@@ -129,7 +152,7 @@ class RhoCalculator(Calculator):
             if name == "dipole":
                 self.results["dipole"] = self.get_density().dipole()
             elif name == "charges":
-                self.results["charges"] = self.get_density().charges()
+                self.results["charges"] = self.get_density().charges(self.charges_scheme)
             else:
                 assert self.base is not None  # ASE asks for implemented properties only
                 self.results[name] = self.base.get_property(name, self.atoms)
@@ -145,6 +168,10 @@ class RhoCalculator(Calculator):
                 f"{', '.join(self.implemented_properties)}{hint}"
             )
         return super().get_property(name, atoms, allow_calculation)
+
+    def get_charges(self, atoms: Atoms | None = None) -> np.ndarray:
+        """Partial charges by the scheme that ``charges_scheme`` names: shape (natoms,), e."""
+        return self.get_property("charges", atoms)
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What differs from the last calculation; the total charge counts too."""
@@ -220,30 +247,58 @@ class RhoCalculator(Calculator):
         Parameters
         ----------
         path
-            The file; an existing one is replaced.
+            The file; an existing one is replaced. Another format that :meth:`Density.write`
+            knows is written if the name says so; any other name gets ``.cube`` at its end.
         atoms
             The structure. Left out: that of the last calculation.
         spacing, margin
             See :meth:`Density.on_grid`, Angstrom.
         """
-        self.get_density(atoms).write(_with_suffix(path), spacing=spacing, margin=margin)
+        self.get_density(atoms).write(_grid_path(path), spacing=spacing, margin=margin)
 
     def observer(
         self,
         atoms: Atoms,
-        folder: str | os.PathLike[str],
+        path: str | os.PathLike[str],
         *,
+        quantities: Quantities | None = None,
+        append: bool = False,
         cubes: bool = True,
         spacing: float = 0.2,
     ) -> DensityObserver:
-        """Something to attach to a dynamics, to write densities along it.
+        """Something to attach to a dynamics, to write what follows from densities along it.
+
+        Parameters
+        ----------
+        atoms
+            The structure that the dynamics moves.
+        path
+            A file of frames (``.extxyz``, ``.h5``), see
+            :func:`~ase_rholearn.trajectory.open_writer`; or a folder, for cubes and a table of
+            dipole moments.
+        quantities
+            What a file gets of each frame; dipole moments if left out.
+        append
+            Go on with a file that there is, instead of replacing it.
+        cubes, spacing
+            Whether a folder gets cubes, and the spacing of their grids in Angstrom.
 
         >>> from ase.build import molecule
         >>> calc = RhoCalculator("water-pbe")
         >>> observer = calc.observer(molecule("H2O"), "densities", cubes=False)
         >>> # dynamics.attach(observer, interval=10)
         """
-        return DensityObserver(self, atoms, folder, cubes=cubes, spacing=spacing)
+        return DensityObserver(
+            self.get_density,
+            atoms,
+            path,
+            self.model.basis,
+            model=self.model.card.name,
+            quantities=quantities,
+            append=append,
+            cubes=cubes,
+            spacing=spacing,
+        )
 
     # inside ------------------------------------------------------------------------
 
@@ -263,61 +318,6 @@ class RhoCalculator(Calculator):
         return known
 
 
-class DensityObserver:
-    """Writes the density of a structure each time that it is called.
-
-    ``folder/dipoles.csv`` gets one line a call (call number, dipole in e Angstrom, for
-    molecules), and ``folder/density_00000.cube`` and so on the densities.
-
-    Parameters
-    ----------
-    calculator
-        Predicts the densities.
-    atoms
-        The structure that the dynamics moves.
-    folder
-        Where the files go; it is made.
-    cubes
-        Whether to write cubes.
-    spacing
-        Of the cubes, Angstrom.
-    """
-
-    def __init__(
-        self,
-        calculator: RhoCalculator,
-        atoms: Atoms,
-        folder: str | os.PathLike[str],
-        *,
-        cubes: bool = True,
-        spacing: float = 0.2,
-    ) -> None:
-        self.calculator = calculator
-        self.atoms = atoms
-        self.folder = Path(folder)
-        self.cubes = cubes
-        self.spacing = spacing
-        self.count = 0
-
-    def __call__(self) -> None:
-        """Write the density of the present structure."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        density = self.calculator.get_density(self.atoms)
-        if self.cubes:
-            density.write(self.folder / f"density_{self.count:05d}.cube", spacing=self.spacing)
-        if not self.atoms.pbc.any():
-            self._append_dipole(density.dipole())
-        self.count += 1
-
-    def _append_dipole(self, dipole: np.ndarray) -> None:
-        path = self.folder / "dipoles.csv"
-        new = self.count == 0
-        with path.open("w" if new else "a") as stream:
-            if new:
-                stream.write("call,x_eA,y_eA,z_eA\n")
-            stream.write(f"{self.count}," + ",".join(f"{x:.8f}" for x in dipole) + "\n")
-
-
 def _is_one(atoms: Any) -> bool:
     return atoms is None or isinstance(atoms, Atoms)
 
@@ -332,9 +332,14 @@ def _charge_differs(first: Atoms, second: Atoms) -> bool:
     return bool(first.info.get("charge", 0) != second.info.get("charge", 0))
 
 
-def _with_suffix(path: str | os.PathLike[str]) -> Path:
+def _grid_path(path: str | os.PathLike[str]) -> Path:
+    """The path as it is if its name means a format, with .cube at its end if not."""
     path = Path(path)
-    return path if path.suffix.lower() == ".cube" else path.with_name(path.name + ".cube")
+    try:
+        format_of(path)
+    except ValueError:
+        return path.with_name(path.name + ".cube")
+    return path
 
 
 def _rebuild(arguments: dict[str, Any], base: Calculator | None) -> RhoCalculator:

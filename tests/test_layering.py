@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ase_rholearn"
 
 #: What each room may import besides itself (DESIGN.md, section 2). Helpers know no room.
-HELPERS = {"files", "structures", "torchscript"}
+HELPERS = {"bonds", "files", "structures", "torchscript"}
 ALLOWED = {
     **{helper: set() for helper in HELPERS},
     "basis": HELPERS,
@@ -22,7 +22,8 @@ ALLOWED = {
     "references": HELPERS | {"basis", "density"},
     "aims": HELPERS | {"basis", "density", "references"},
     "scf": HELPERS | {"basis", "density", "references"},
-    "calculator": HELPERS | {"basis", "density", "model", "scf"},
+    "trajectory": HELPERS | {"basis", "density", "model"},
+    "calculator": HELPERS | {"basis", "density", "model", "scf", "trajectory"},
     "ase_plugin": HELPERS | {"calculator"},
     "training": HELPERS | {"basis", "density", "model", "references", "aims", "scf"},
     "__init__": HELPERS | {"basis", "density", "model", "calculator"},
@@ -95,7 +96,7 @@ def test_only_the_command_imports_training() -> None:
 def test_import_is_light(module: str) -> None:
     """What few need is imported where it is used: optional packages, and slow ones."""
     heavy = ["pyscf", "featomic", "lightning", "matplotlib", "pydantic", "yaml", "pandas"]
-    heavy += ["rdkit", "tblite", "distributed", "parsl", "executorlib"]
+    heavy += ["h5py", "rdkit", "tblite", "distributed", "parsl", "executorlib"]
     script = f"import sys, {module}; print(*[m for m in {heavy} if m in sys.modules])"
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],

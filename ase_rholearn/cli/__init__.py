@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import data, prediction, training
+from . import charges, comparison, data, electrostatics, fields, prediction, training
 
 app = typer.Typer(
     name="ase-rholearn",
@@ -17,6 +17,12 @@ app = typer.Typer(
 for command in (
     prediction.predict,
     prediction.info,
+    fields.cube,
+    fields.slice_,
+    fields.view,
+    electrostatics.esp,
+    charges.charges,
+    comparison.diff,
     training.generate,
     training.fit,
     training.train,
@@ -24,7 +30,7 @@ for command in (
     training.export,
     training.options,
 ):
-    app.command()(command)
+    app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(data.app, name="data")
 
 #: Exit status after Ctrl-C, as shells have it.
@@ -42,7 +48,8 @@ def main() -> None:
             _fail("interrupted", status=_INTERRUPTED)
         raise
     except ModuleNotFoundError as error:
-        _fail(f"{error.name} is not installed: pip install 'ase-rholearn[train]'")
+        remedy = f"{error.name} is not installed: pip install 'ase-rholearn[train]'"
+        _fail(str(error) if "pip install" in str(error) else remedy)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         _fail(str(error))
 

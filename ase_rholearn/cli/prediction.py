@@ -5,40 +5,82 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tqdm import tqdm
 
+from .inputs import Device, Level, Margin, Model, load_model
+from .progress import counting
+
 if TYPE_CHECKING:
-    from ase import Atoms
-
+    from ..density import Density
     from ..model import DensityModel
-
-Model = Annotated[str, typer.Option("--model", "-m", help="Shipped name or path of a model file.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, ... (default: the best here).")]
+    from ..trajectory import Quantities
 
 
 def predict(
     structures: Annotated[list[Path], typer.Argument(help="Files that ASE reads, any frames.")],
     model: Model = "water-pbe",
-    cube: Annotated[bool, typer.Option("--cube", help="Write the density as .cube.")] = False,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File of all frames, .extxyz or .h5, which a killed run goes on with; or folder "
+            "of --cube and --npz.",
+        ),
+    ] = Path(),
+    cube: Annotated[bool, typer.Option("--cube", help="Write each density as .cube.")] = False,
     npz: Annotated[bool, typer.Option("--npz", help="Write basis and coefficients.")] = False,
-    spacing: Annotated[float, typer.Option(help="Grid spacing of cubes, Angstrom.")] = 0.1,
-    margin: Annotated[float, typer.Option(help="Space around molecules, Angstrom.")] = 3.0,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the files.")] = Path(),
+    charges: Annotated[
+        str | None, typer.Option(help="Into the file: charges, hirshfeld or voronoi, in e.")
+    ] = None,
+    molecular_dipoles: Annotated[
+        bool,
+        typer.Option(
+            "--molecular-dipoles",
+            help="Into the file: dipoles of molecules from Hirshfeld's atoms, in e Angstrom. An "
+            "approximation, for liquids.",
+        ),
+    ] = False,
+    field: Annotated[
+        str | None,
+        typer.Option(
+            help="Into an .h5 file: density, deformation (e/Angstrom^3) or potential (V)."
+        ),
+    ] = None,
+    level: Level = 3,
+    spacing: Annotated[
+        float | None, typer.Option(help="Of grids, Angstrom (default: cubes 0.1, fields 0.2).")
+    ] = None,
+    margin: Margin = 3.0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin the file anew instead of going on with it.")
+    ] = False,
     device: Device = None,
 ) -> None:
-    """Predict densities: a line with electrons and dipole a frame, and files on request."""
-    frames = [frame for path in structures for frame in _frames(path)]
-    predictor = _load(model, device)
-    for name, atoms in frames:
-        predictor.check(atoms, argument=name)
-    if cube or npz:
-        output.mkdir(parents=True, exist_ok=True)
-    typer.echo(f"{'structure':30} {'formula':>12} {'electrons':>14} {'dipole / e Angstrom':>32}")
-    for name, atoms in _progress(frames):
-        _predict_one(predictor, name, atoms, cube, npz, spacing, margin, output)
+    """Predict densities of all frames: a line each with electrons and dipole, or a file.
+
+    Memory does not grow with the number of frames. All are checked before any work.
+    """
+    from ..trajectory import Quantities
+    from ..trajectory.writer import is_frame_file
+
+    quantities = Quantities(charges, molecular_dipoles, level, field, spacing or 0.2, margin)
+    if is_frame_file(output):
+        if cube or npz:
+            raise ValueError(f"output is {str(output)!r}: --cube and --npz need a folder")
+        _predict_file(structures, load_model(model, device), output, quantities, overwrite)
+    elif charges or molecular_dipoles or field:
+        raise ValueError(
+            f"output is {str(output)!r}: --charges, --molecular-dipoles and --field need a file, "
+            ".extxyz or .h5"
+        )
+    else:
+        suffixes = [suffix for wanted, suffix in ((cube, ".cube"), (npz, ".npz")) if wanted]
+        grid = {"spacing": 0.1 if spacing is None else spacing, "margin": margin}
+        _predict_lines(structures, load_model(model, device), output, suffixes, grid)
 
 
 def info(
@@ -51,53 +93,71 @@ def info(
         for name, path in shipped_models().items():
             typer.echo(f"{name:20} {path}")
         return
-    loaded = _load(model, "cpu")
+    loaded = load_model(model, "cpu")
     for key, value in _describe(loaded):
         typer.echo(f"{key:18} {value}")
 
 
-def _load(model: str, device: str | None) -> DensityModel:
-    from ..model import load_model
-
-    return load_model(model, device)
-
-
-def _frames(path: Path) -> Iterator[tuple[str, Atoms]]:
-    """Name and structure of every frame of a file."""
-    from ..structures import read_structures
-
-    frames = read_structures(path)
-    for index, atoms in enumerate(frames):
-        yield (path.stem if len(frames) == 1 else f"{path.stem}_{index:05d}"), atoms
-
-
-def _progress(frames: list[tuple[str, Atoms]]) -> Any:
-    """A bar on the terminal if there is more than one frame."""
-    return tqdm(frames, unit="structure", disable=None if len(frames) > 1 else True)
-
-
-def _predict_one(
+def _predict_file(
+    structures: list[Path],
     model: DensityModel,
-    name: str,
-    atoms: Atoms,
-    cube: bool,
-    npz: bool,
-    spacing: float,
-    margin: float,
     output: Path,
+    quantities: Quantities,
+    overwrite: bool,
 ) -> None:
-    from ..density import Density
+    from ..trajectory import predict_trajectory
 
-    rho = Density(atoms, model.basis, model.coefficients([atoms])[0])
+    with counting() as checked, tqdm(unit="structure", disable=None) as bar:
+
+        def show(done: int, total: int) -> None:
+            if bar.total is None:  # what an earlier run did says nothing about the rate
+                bar.reset(total)
+                bar.initial = bar.n = done
+            bar.update(done - bar.n)
+
+        count = predict_trajectory(
+            model,
+            structures,
+            output,
+            quantities,
+            overwrite=overwrite,
+            on_survey=checked,
+            on_frame=show,
+        )
+    typer.echo(f"{output} has {count} frames")
+
+
+def _predict_lines(
+    structures: list[Path],
+    model: DensityModel,
+    output: Path,
+    suffixes: list[str],
+    grid: dict[str, float],
+) -> None:
+    from ..trajectory import densities
+    from ..trajectory.reading import frame_names, frames, survey
+
+    with counting() as checked:
+        counts = survey(model, structures, on_frame=checked).counts
+    if suffixes:
+        output.mkdir(parents=True, exist_ok=True)
+    typer.echo(f"{'structure':30} {'formula':>12} {'electrons':>14} {'dipole / e Angstrom':>32}")
+    found = densities(model, frames(structures, counts))
+    several = sum(counts) > 1
+    bar = tqdm(found, total=sum(counts), unit="structure", disable=None if several else True)
+    for name, rho in zip(frame_names(structures, counts), bar, strict=True):
+        with tqdm.external_write_mode():
+            typer.echo(_line(name, rho))
+        for suffix in suffixes:
+            rho.write(output / f"{name}{suffix}", progress=True, **grid)
+
+
+def _line(name: str, rho: Density) -> str:
     dipole = "periodic"
-    if not atoms.pbc.any():
+    if not rho.atoms.pbc.any():
         dipole = " ".join(f"{x:10.5f}" for x in rho.dipole())
-    formula = atoms.get_chemical_formula()
-    with tqdm.external_write_mode():
-        typer.echo(f"{name:30} {formula:>12} {rho.number_of_electrons:14.6f} {dipole:>32}")
-    for wanted, suffix in ((cube, ".cube"), (npz, ".npz")):
-        if wanted:
-            rho.write(output / f"{name}{suffix}", spacing=spacing, margin=margin, progress=True)
+    formula = rho.atoms.get_chemical_formula()
+    return f"{name:30} {formula:>12} {rho.number_of_electrons:14.6f} {dipole:>32}"
 
 
 def _describe(model: DensityModel) -> Iterator[tuple[str, str]]:

@@ -25,6 +25,8 @@ from ase.optimize import BFGS
 
 from ase_rholearn import Density, RhoCalculator, load_model
 from ase_rholearn.basis import from_tensormap
+from ase_rholearn.density import read_grid
+from ase_rholearn.trajectory import DensityTrajectory
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +148,29 @@ def test_todict_makes_an_equal_calculator(calculator, water):
     np.testing.assert_array_equal(
         twin.get_density(water).coefficients, calculator.get_density(water).coefficients
     )
-    assert calculator.todict() == {"model": "water-pbe", "device": "cpu"}
+    assert calculator.todict() == {
+        "model": "water-pbe",
+        "device": "cpu",
+        "charges_scheme": "hirshfeld",
+    }
+
+
+def test_the_scheme_of_charges(water):
+    """Changing it invalidates charges, and copies keep it."""
+    calculator = RhoCalculator("water-pbe", device="cpu")
+    water.calc = calculator
+    hirshfeld, dipole = water.get_charges(), water.get_dipole_moment()
+    calculator.charges_scheme = "voronoi"
+    assert "charges" not in calculator.results
+    np.testing.assert_array_equal(calculator.results["dipole"], dipole)
+    expected = calculator.get_density().charges("voronoi")
+    np.testing.assert_array_equal(water.get_charges(), expected)
+    assert np.abs(expected - hirshfeld).max() > 0.01
+    assert copy.deepcopy(calculator).charges_scheme == "voronoi"
+    with pytest.raises(ValueError, match="charges_scheme is 'mulliken': give one of hirshfeld"):
+        calculator.charges_scheme = "mulliken"
+    with pytest.raises(ValueError, match="charges_scheme is 'mulliken'"):
+        RhoCalculator("water-pbe", charges_scheme="mulliken")
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
@@ -257,6 +281,28 @@ def test_relaxation_and_dynamics_with_an_observer(dimer, tmp_path):
     np.testing.assert_allclose(table[-1, 1:], dimer.get_dipole_moment(), atol=1e-7)
 
 
+@pytest.mark.parametrize("name", ["md.extxyz", "md.h5"])
+def test_an_observer_writes_files_of_frames(calculator, water, tmp_path, name):
+    """And goes on with them, if it is told to."""
+    expected = []
+    for start in (0, 2):
+        with calculator.observer(water, tmp_path / name, append=True) as observer:
+            assert observer.count == start
+            for _ in range(2):
+                water.rattle(0.02, seed=observer.count)
+                observer()
+                expected.append(calculator.get_density(water).dipole())
+    if name == "md.h5":
+        with DensityTrajectory(tmp_path / name) as trajectory:
+            found = trajectory["dipole"]
+    else:
+        found = [atoms.get_dipole_moment() for atoms in read(tmp_path / name, ":")]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    calculator.observer(water, tmp_path / name).close()
+    with pytest.raises(ValueError, match="quantities and append are for files"):
+        calculator.observer(water, tmp_path / "folder", append=True)
+
+
 def test_properties_without_base_say_what_to_do(calculator, water):
     water.calc = calculator
     with pytest.raises(PropertyNotImplementedError, match=r"'energy'.*give base="):
@@ -289,6 +335,18 @@ def test_write_cube(calculator, water, tmp_path):
     rho = calculator.get_density()
     grid = rho.on_grid(spacing=0.25)
     np.testing.assert_allclose(values / units.Bohr**3, grid.values, rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["rho.xsf", "rho.h5", "CHGCAR"])
+def test_write_cube_knows_other_formats_by_name(calculator, water, tmp_path, name):
+    calculator.write_cube(tmp_path / name, water, spacing=0.5)
+    values = calculator.get_density(water).on_grid(0.5).values
+    np.testing.assert_allclose(read_grid(tmp_path / name)[1].values, values, rtol=1e-6, atol=1e-8)
+
+
+def test_write_cube_adds_its_suffix(calculator, water, tmp_path):
+    calculator.write_cube(tmp_path / "water.1", water, spacing=0.8)
+    assert [path.name for path in tmp_path.iterdir()] == ["water.1.cube"]
 
 
 @pytest.mark.parametrize("name", ["missing/water.cube", "folder.cube"])

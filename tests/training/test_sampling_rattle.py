@@ -14,8 +14,9 @@ from ase.neighborlist import neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ase_rholearn.bonds import close_pairs
 from ase_rholearn.training.sampling import Rattle, SamplingError, rattle
-from ase_rholearn.training.sampling.bonds import BondGraph, close_pairs
+from ase_rholearn.training.sampling.bonds import BondGraph
 
 STRUCTURES = {
     "molecule": molecule("CH3CH2OH"),

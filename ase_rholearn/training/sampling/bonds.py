@@ -1,59 +1,17 @@
-"""Which atoms are bonded, judged by distances alone, and whether that changed."""
+"""Whether bonds broke or formed, judged by distances alone."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
-from vesin import NeighborList
 
-#: Distances in units of the sum of covalent radii. Below the first, atoms of the first
-#: structure are bonded; a bond is broken above the second, and there is a new one below the
-#: third. In between is what a hot bond or a short hydrogen bond may do.
-BONDED, BROKEN, FORMED = 1.3, 1.6, 1.1
+from ...bonds import BONDED, close_pairs
 
-_SHORTEST_CUTOFF = 1.0  # Angstrom
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Neighbouring atoms; each pair is there in both directions.
-
-    Attributes
-    ----------
-    i, j
-        Atoms, (n,).
-    shifts
-        Cell of ``j`` relative to that of ``i``, (n, 3).
-    ratios
-        Distance over the sum of covalent radii, (n,).
-    """
-
-    i: np.ndarray
-    j: np.ndarray
-    shifts: np.ndarray
-    ratios: np.ndarray
-
-    def keys(self) -> set[tuple[int, ...]]:
-        """Atoms and shift of each pair."""
-        table = np.column_stack([self.i, self.j, self.shifts]).astype(int)
-        return set(map(tuple, table.tolist()))
-
-
-def close_pairs(atoms: Atoms, ratio: float) -> Pairs:
-    """Pairs of atoms nearer than ``ratio`` times the sum of their covalent radii."""
-    radii = covalent_radii[atoms.numbers]
-    # vesin refuses short cut-offs
-    cutoff = max(2 * ratio * float(radii.max()), _SHORTEST_CUTOFF)
-    neighbors = NeighborList(cutoff=cutoff, full_list=True)
-    i, j, shifts, distances = neighbors.compute(
-        atoms.positions, atoms.cell.array, atoms.pbc, "ijSd"
-    )
-    ratios = distances / (radii[i] + radii[j])
-    near = ratios < ratio
-    return Pairs(i[near], j[near], shifts[near], ratios[near])
+#: Distances in units of the sum of covalent radii, beside ``BONDED`` of the first structure: a
+#: bond is broken above the first, and there is a new one below the second. In between is what
+#: a hot bond or a short hydrogen bond may do.
+BROKEN, FORMED = 1.6, 1.1
 
 
 class BondGraph:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
+from ...bonds import close_pairs
 from ...structures import check_atoms
-from .bonds import close_pairs
 from .checks import check_count, check_number
 from .failure import SamplingError
 
