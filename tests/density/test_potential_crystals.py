@@ -11,7 +11,7 @@ from ase.build import bulk, molecule
 from reference_density import image_shifts
 
 from ase_rholearn import Basis, Density
-from ase_rholearn.density.electrostatics.ewald import PeriodicPotential
+from ase_rholearn.density.electrostatics.ewald import SplitPotential
 from ase_rholearn.density.electrostatics.potential import atom_charges
 
 
@@ -24,12 +24,13 @@ def crystal(small_basis: Basis, random_density: Callable[..., Density]) -> Densi
     return random_density(atoms, small_basis)
 
 
-def crystal_potential(rho: Density, split: float | None) -> PeriodicPotential:
+def crystal_potential(rho: Density, split: float | None) -> SplitPotential:
     atoms = rho.atoms
     charges = atom_charges(
         rho.basis, atoms.numbers, atoms.positions / units.Bohr, rho.coefficients, rho.core_charges
     )
-    return PeriodicPotential(charges, atoms.cell.array / units.Bohr, split=split)
+    cell = atoms.cell.array / units.Bohr
+    return SplitPotential(charges, cell, atoms.pbc, np.zeros((1, 3)), split=split)
 
 
 def points_in(rho: Density, n: int, seed: int = 0) -> np.ndarray:
