@@ -12,6 +12,8 @@ rule between each two exponents turns them into Gaussians, for which there are f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -20,7 +22,7 @@ from scipy.special import erfc
 
 from ..evaluation.grid_task import GridTask
 from ..evaluation.terms import AtomTerms, gathered_terms
-from .potential import AT_NUCLEUS, AtomCharge, Multiplet
+from .potential import AT_NUCLEUS, AtomCharge
 
 #: Largest ratio of the ends of an interval of s.
 _WIDEST = 1.5
@@ -64,13 +66,15 @@ def screened_terms(
     l_max = max((m.l for m in charge.multiplets), default=0)
     exponents, weights = [], []
     for l in range(l_max + 1):
-        own = [m for m in charge.multiplets if m.l == l]
-        multiplet = own[0] if own else Multiplet(l, np.zeros(0), np.zeros((0, 2 * l + 1)))
-        point = charge.point if l == 0 else 0.0
-        s, values = _nodes(multiplet, point, eta, end)
-        block = np.zeros((len(s), (l_max + 1) ** 2))
-        block[:, l * l : (l + 1) ** 2] = values
-        exponents.append(s * s)
+        own = next((m for m in charge.multiplets if m.l == l), None)
+        a = tuple(own.exponents.tolist()) if own else ()
+        rule = _rule(l, a, l == 0 and charge.point != 0, eta, end)
+        block = np.zeros((len(rule.squares), (l_max + 1) ** 2))
+        if own:
+            block[:, l * l : (l + 1) ** 2] = rule.of_gaussians @ own.weights
+        if l == 0:
+            block[:, 0] += rule.of_point * charge.point
+        exponents.append(rule.squares)
         weights.append(block)
     return gathered_terms(
         charge.centre,
@@ -81,26 +85,45 @@ def screened_terms(
     )
 
 
-def _nodes(
-    multiplet: Multiplet, point: float, eta: float, end: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes s (n,), and weights of exp(-s^2 r^2) S_lm: (n, 2 l + 1)."""
-    l, tight = multiplet.l, multiplet.exponents > eta
-    a, q = multiplet.exponents[tight], multiplet.weights[tight]
-    ends = np.unique(np.concatenate([[np.sqrt(eta)], np.sqrt(a), [end] if point else []]))
-    nodes, weights = [np.zeros(0)], [np.zeros((0, 2 * l + 1))]
-    for low, high in _intervals(ends):
-        count = 3 + max(0, int(np.ceil(np.log(high / low / 1.1) / 0.115)))
-        x, dx = leggauss(count)
-        s = 0.5 * (low + high) + 0.5 * (high - low) * x
-        reaching = a > 0.25 * (low + high) ** 2
-        level = 2 * np.pi * (q[reaching] * a[reaching, None] ** (-l - 1.5)).sum(axis=0)
-        if point:
-            # S_00 is the constant sqrt(1 / 4 pi)
-            level = level + point * 4 * (high <= end)
-        nodes.append(s)
-        weights.append((0.5 * (high - low) * dx * s ** (2 * l))[:, None] * level)
-    return np.concatenate(nodes), np.concatenate(weights)
+@dataclass(frozen=True)
+class _Rule:
+    """Gaussians exp(-s^2 r^2) S_lm that make up a screened potential.
+
+    Attributes
+    ----------
+    squares
+        s^2 in bohr^-2: shape (n,).
+    of_gaussians
+        Weights for each Gaussian charge: shape (n, n_exponents).
+    of_point
+        Weights for a point charge: shape (n,).
+    """
+
+    squares: np.ndarray
+    of_gaussians: np.ndarray
+    of_point: np.ndarray
+
+
+@lru_cache(maxsize=256)
+def _rule(l: int, exponents: tuple[float, ...], point: bool, eta: float, end: float) -> _Rule:
+    a = np.array(exponents)
+    ends = np.concatenate([[np.sqrt(eta)], np.sqrt(a[a > eta]), [end] if point else []])
+    nodes, weights = [np.zeros(0)], [np.zeros(0)]
+    for low, high in _intervals(np.unique(ends)):
+        # errors of the rule are then below 1e-11
+        x, dx = leggauss(3 + max(0, int(np.ceil(np.log(high / low / 1.1) / 0.115))))
+        nodes.append(0.5 * (low + high) + 0.5 * (high - low) * x)
+        weights.append(0.5 * (high - low) * dx)
+    s = np.concatenate(nodes)
+    ds = np.concatenate(weights) * s ** (2 * l)
+    # each integral ends at its own exponent
+    below = s[:, None] ** 2 < a
+    # S_00 is the constant sqrt(1 / 4 pi)
+    return _Rule(
+        s * s,
+        np.where(below, ds[:, None] * (2 * np.pi * a ** (-l - 1.5)), 0.0),
+        4 * ds * (s < end),
+    )
 
 
 def _intervals(ends: np.ndarray) -> list[tuple[float, float]]:
@@ -108,8 +131,7 @@ def _intervals(ends: np.ndarray) -> list[tuple[float, float]]:
     pairs = []
     for low, high in pairwise(ends):
         parts = int(np.ceil(np.log(high / low) / np.log(_WIDEST)))
-        inner = np.geomspace(low, high, parts + 1)
-        pairs += list(zip(inner[:-1].tolist(), inner[1:].tolist(), strict=True))
+        pairs += list(pairwise(np.geomspace(low, high, parts + 1).tolist()))
     return pairs
 
 
