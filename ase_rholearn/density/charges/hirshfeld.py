@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: Density of a free atom (e/bohr^3) below which it has no share in a point.
 _VACUUM = 1e-11
 
+#: Spacing of the tables of free atoms, bohr: charges change by less than 1e-6 e.
+_STEP = 0.002
+
 #: Weights (bohr^3, some rules have negative ones) of points that are left out.
 _NO_WEIGHT = 1e-14
 
@@ -73,9 +76,9 @@ def hirshfeld_atoms(rho: Density, *, level: int = 3) -> HirshfeldAtoms:
     atoms, basis = rho.atoms, rho.basis
     deformation = deformation_terms(rho, "Hirshfeld")
     positions, cell = atoms.positions / units.Bohr, atoms.cell.array / units.Bohr
-    free = [basis.atomic_densities[int(z)] for z in atoms.numbers]
-    reaches = {z: _reach(density) for z, density in basis.atomic_densities.items()}
-    radii = [reaches[int(z)] for z in atoms.numbers]
+    tables = {z: _FreeAtom.of(density) for z, density in basis.atomic_densities.items()}
+    free = [tables[int(z)] for z in atoms.numbers]
+    radii = [one.reach for one in free]
     electrons = np.zeros(len(atoms))
     dipoles = np.zeros((len(atoms), 3))
     volumes = np.zeros(len(atoms))
@@ -96,7 +99,7 @@ def hirshfeld_atoms(rho: Density, *, level: int = 3) -> HirshfeldAtoms:
                 electrons[other] += own.sum()
                 dipoles[other] -= own @ vectors_there
                 volumes[other] += own @ r**3
-    alone = np.array([density.moment(3) for density in free])
+    alone = np.array([basis.atomic_densities[int(z)].moment(3) for z in atoms.numbers])
     return HirshfeldAtoms(
         charges=complete_charges(rho, electrons),
         dipoles=dipoles * units.Bohr,
@@ -122,16 +125,14 @@ class _Shares:
     total: np.ndarray
 
     @classmethod
-    def of(cls, images: Images, free: Sequence[AtomicDensity], points: np.ndarray) -> _Shares:
+    def of(cls, images: Images, free: Sequence[_FreeAtom], points: np.ndarray) -> _Shares:
         atoms, density, total = [], np.zeros(len(points)), np.zeros(len(points))
-        for index in range(len(images.atom)):
-            atom = int(images.atom[index])
-            vectors = points - images.centre[index]
-            r = np.linalg.norm(vectors, axis=1)
-            near = np.flatnonzero(r < images.reach[index])
+        for atom, centre in images.touching(points):
+            vectors = points - centre
+            r = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+            near = np.flatnonzero(r < free[atom].reach)
             if len(near):
-                # a fitted free atom may end in a tail of the wrong sign
-                value = np.maximum(free[atom].value(r[near]), 0.0)
+                value = free[atom].value(r[near])
                 density[near] += value
                 total[near] += value / r[near] ** 3
                 atoms.append((atom, vectors[near], r[near], near, value))
@@ -141,18 +142,43 @@ class _Shares:
         ]
         return cls(shares, total)
 
-    def partition(self, points: np.ndarray, free: AtomicDensity, centre: np.ndarray) -> np.ndarray:
+    def partition(self, points: np.ndarray, free: _FreeAtom, centre: np.ndarray) -> np.ndarray:
         """Weights of the quadrature grid of one atom: they add up to 1, and vanish at the others.
 
         Not the atom's shares, which are not smooth there.
         """
         r = np.linalg.norm(points - centre, axis=1)
-        own = np.maximum(free.value(r), 0.0) / r**3
+        own = free.value(r) / r**3
         return own / np.maximum(self.total, np.finfo(float).tiny)
 
 
-def _reach(density: AtomicDensity) -> float:
-    """Radius (bohr) beyond which a free atom is below ``_VACUUM``."""
-    r = np.linspace(0.0, 60.0, 1201)
-    above = np.flatnonzero(density.value(r) > _VACUUM)
-    return float(r[min(above[-1] + 1, len(r) - 1)]) if len(above) else float(r[1])
+@dataclass(frozen=True)
+class _FreeAtom:
+    """The density of a free atom as a table: every point of a liquid feels a hundred of them.
+
+    Attributes
+    ----------
+    reach
+        Radius (bohr) beyond which it is below ``_VACUUM``.
+    values
+        At multiples of ``_STEP`` from the nucleus, to beyond the reach, e/bohr^3.
+    """
+
+    reach: float
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, density: AtomicDensity) -> _FreeAtom:
+        r = np.arange(0.0, 60.0, _STEP)
+        # a fitted free atom may end in a tail of the wrong sign
+        values = np.maximum(density.value(r), 0.0)
+        end = min(int(np.flatnonzero(values > _VACUUM).max(initial=0)) + 1, len(r) - 1)
+        return cls(float(r[end]), values[: end + 2])
+
+    def value(self, r: np.ndarray) -> np.ndarray:
+        """Density at distances below the reach, or zero."""
+        place = r * (1 / _STEP)
+        index = np.minimum(place.astype(np.int64), len(self.values) - 2)
+        low = self.values[index]
+        between = low + (place - index) * (self.values[index + 1] - low)
+        return np.where(r < self.reach, between, 0.0)

@@ -25,7 +25,7 @@ import torch
 
 from ...basis import solid_harmonics
 from ...basis.coulomb import gaunt, radial_integral, transform_scale
-from ..electrostatics.ewald import fourier_transform
+from ..electrostatics.transform import fourier_transform
 from ..electrostatics.potential import AtomCharge
 from ..evaluation.points import Images
 

@@ -1,119 +1,135 @@
-r"""Electrostatic potential and field of a crystal at points. Atomic units.
+r"""Electrostatic potential and field of crystals, slabs and large molecules. Atomic units.
 
 Everything tighter than a Gaussian of exponent eta, the nuclei included, is paired with a
-Gaussian of that exponent and the opposite multipole: the pairs are summed in real space,
-where their potential ends. What the pairs leave behind is smooth, and is summed over the
-frequencies G with
+Gaussian of that exponent and the opposite multipole: the potential of the pairs ends, and is
+summed in real space. What the pairs leave behind is smooth, and is summed over the frequencies G
+of a grid with
 
-.. math:: V(G) = \frac{4 \pi}{G^2} \rho(G), \qquad G \ne 0.
+.. math:: V(G) = \frac{4 \pi}{G^2} \rho(G).
 
-The average of the whole potential over the cell is zero.
+The average of the whole potential over the cell of a crystal is zero. That of a slab goes to
+opposite constants on its two sides, which are zero if it has no dipole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.special import gamma
 
-from ...basis import solid_harmonics
-from ..evaluation.points import fractional, wrap
+from ..evaluation.grid_task import GridTask
+from ..evaluation.points import wrap
+from ..evaluation.terms import AtomTerms, gathered_terms
+from .fourier import NEGLIGIBLE, smooth_potential
 from .potential import AtomCharge, Multiplet, short_range_potential
-
-#: Exponent x of exp(-x) below which a transform is taken for zero.
-_NEGLIGIBLE = 38.0
+from .screened import screened_on_grid
 
 #: Largest and smallest exponent of the split, bohr^-2.
 _SPLIT_RANGE = (0.05, 6.0)
 
 #: Cost of one Gaussian at one point in units of one frequency at one point.
-GAUSSIAN_COST = 60.0
+_GAUSSIAN_COST = 60.0
 
-_PERIODIC = np.full(3, True)
+#: Exponent of the split on grids, where both sums are matrix products.
+GRID_SPLIT = 0.5
 
-#: Numbers that one temporary array may hold (64 MB).
-_TEMPORARY = 2**22
+#: What may be neglected in a term of the density, e/bohr^3, or of the potential, Hartree/e.
+_TOLERANCE = 1e-12
 
 
-class PeriodicPotential:
-    """Potential of a neutral crystal, set up once for many points.
+class SplitPotential:
+    """Potential of a neutral crystal or slab, or of a molecule, set up once for many points.
 
     Parameters
     ----------
     charges
-        See :func:`~ase_rholearn.density.electrostatics.potential.atom_charges`; neutral together.
-    cell
-        Rows are the periods, bohr.
+        See :func:`~ase_rholearn.density.electrostatics.potential.atom_charges`; neutral together
+        if they are periodic.
+    cell, pbc
+        Rows are the periods, bohr; all, two or none of the directions are periodic.
+    targets
+        Points (n, 3) in bohr whose bounding box holds all that will be asked for; only open
+        directions matter.
     split
         Exponent eta, bohr^-2. Results do not depend on it.
+    tolerance
+        What may be neglected in one term.
     """
 
     def __init__(
-        self, charges: Sequence[AtomCharge], cell: np.ndarray, *, split: float | None = None
+        self,
+        charges: Sequence[AtomCharge],
+        cell: np.ndarray,
+        pbc: np.ndarray,
+        targets: np.ndarray,
+        *,
+        split: float | None = None,
+        tolerance: float = _TOLERANCE,
     ) -> None:
         eta = split or split_exponent(charges, cell)
+        self._eta, self._charges, self._tolerance = eta, charges, tolerance
         divided = [_divide(charge, eta) for charge in charges]
         self._tight = [tight for tight, _ in divided]
-        self._frequencies = _Frequencies.of([smooth for _, smooth in divided], cell, eta)
-        self._cell = cell
-        volume = abs(np.linalg.det(cell))
-        self._average = sum(_integral(tight) for tight in self._tight) / volume
+        terms = [_terms(smooth, tolerance) for _, smooth in divided]
+        highest = 2 * np.sqrt(NEGLIGIBLE * eta)
+        self._smooth = smooth_potential(
+            terms, cell, pbc, targets, highest=highest, tolerance=tolerance
+        )
+        self._cell, self._pbc = cell, pbc
+        self._average = 0.0
+        if pbc.all():
+            volume = abs(np.linalg.det(cell))
+            self._average = sum(_integral(tight) for tight in self._tight) / volume
 
     def at(self, points: np.ndarray, *, field: bool = False) -> np.ndarray:
         """Potential, or electric field, at points (n, 3) in bohr.
 
         Shape (n,) in Hartree/e, infinite at a nucleus; or (n, 3) in Hartree/(e bohr).
         """
-        coordinates = fractional(points, self._cell, _PERIODIC)
-        smooth = self._frequencies.at(coordinates, field=field)
-        return smooth + self._short_range(points, field=field)
+        smooth = self._smooth.at(points, field=field)
+        inside = wrap(points, self._cell, self._pbc)
+        tight = short_range_potential(self._tight, inside, self._cell, self._pbc, field=field)
+        return smooth + tight - (0.0 if field else self._average)
 
-    def on_grid(self, origin: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Potential on a grid with axes along the periods: shape ``shape``, Hartree/e.
+    def on_grid(
+        self, origin: np.ndarray, cell: np.ndarray, shape: tuple[int, int, int]
+    ) -> np.ndarray:
+        """Potential on a grid, voxel convention: shape ``shape``, Hartree/e.
 
-        Parameters
-        ----------
-        origin
-            First point, bohr.
-        scale
-            Length of each axis in periods.
-        shape
-            Points along each axis, the end not repeated.
+        Its axes are along those of the structure, one period long where that has one.
         """
-        first = fractional(origin[None], self._cell, _PERIODIC)[0]
+        first = (origin - self._smooth.origin) @ np.linalg.inv(self._smooth.cell)
+        lengths = np.diag(cell @ np.linalg.inv(self._smooth.cell))
         axes = [
             start + length * np.arange(n) / n
-            for start, length, n in zip(first, scale, shape, strict=True)
+            for start, length, n in zip(first, lengths, shape, strict=True)
         ]
-        values = self._frequencies.on_axes(axes)
-        for index, along in enumerate(axes[0]):
-            plane = np.stack(np.meshgrid([along], *axes[1:], indexing="ij"), axis=-1)
-            points = plane.reshape(-1, 3) @ self._cell
-            values[index] += self._short_range(points).reshape(shape[1:])
+        task = GridTask([], origin, cell, shape, self._cell, self._pbc, tolerance=self._tolerance)
+        values = screened_on_grid(self._charges, self._eta, task)
+        values += self._smooth.on_axes(axes) - self._average
         return values
 
-    def _short_range(self, points: np.ndarray, *, field: bool = False) -> np.ndarray:
-        points = wrap(points, self._cell, _PERIODIC)
-        values = short_range_potential(self._tight, points, self._cell, _PERIODIC, field=field)
-        return values if field else values - self._average
 
-
-def split_exponent(
-    charges: Sequence[AtomCharge], cell: np.ndarray, *, gaussian_cost: float = GAUSSIAN_COST
-) -> float:
-    """Exponent for which both sums cost about the same.
-
-    ``gaussian_cost`` is that of one Gaussian at one point, in frequencies at one point.
-    """
+def split_exponent(charges: Sequence[AtomCharge], cell: np.ndarray) -> float:
+    """Exponent for which both sums cost about the same at single points."""
     volume = abs(np.linalg.det(cell))
     # Gaussians within reach of a point fall with eta^1.5, frequencies grow with it
     n_gaussians = sum(len(m.exponents) for c in charges for m in c.multiplets)
-    spheres = 4 * np.pi / 3 * _NEGLIGIBLE**1.5 * n_gaussians / volume * gaussian_cost
-    boxes = 0.5 * volume * (2 * np.sqrt(_NEGLIGIBLE) / np.pi) ** 3
+    spheres = 4 * np.pi / 3 * NEGLIGIBLE**1.5 * n_gaussians / volume * _GAUSSIAN_COST
+    boxes = 0.5 * volume * (2 * np.sqrt(NEGLIGIBLE) / np.pi) ** 3
     return float(np.clip((spheres / boxes) ** (1 / 3), *_SPLIT_RANGE))
+
+
+def _terms(charge: AtomCharge, tolerance: float) -> AtomTerms:
+    """A smooth charge, for grids."""
+    l_max = max(m.l for m in charge.multiplets)
+    exponents = np.concatenate([m.exponents for m in charge.multiplets])
+    weights, row = np.zeros((len(exponents), (l_max + 1) ** 2)), 0
+    for m in charge.multiplets:
+        weights[row : row + len(m.exponents), m.l**2 : (m.l + 1) ** 2] = m.weights
+        row += len(m.exponents)
+    return gathered_terms(charge.centre, exponents, weights, tolerance=tolerance)
 
 
 def _divide(charge: AtomCharge, eta: float) -> tuple[AtomCharge, AtomCharge]:
@@ -144,120 +160,3 @@ def _integral(charge: AtomCharge) -> float:
     s = charge.multiplets[0]
     per_weight = np.sqrt(4 * np.pi) * gamma(2.5) / (2 * s.exponents**2.5)
     return float(-2 * np.pi / 3 * (per_weight @ s.weights[:, 0]))
-
-
-@dataclass(frozen=True)
-class _Frequencies:
-    """Amplitudes of the smooth potential in half of a box of frequencies.
-
-    Attributes
-    ----------
-    integers
-        Along each axis, the multiples of the reciprocal vector.
-    amplitudes
-        Shape (n1, n2, n3), complex; only 0, 1, ... along the last axis, the rest being
-        the complex conjugate.
-    reciprocal
-        Rows are the reciprocal vectors, bohr^-1.
-    """
-
-    integers: tuple[np.ndarray, np.ndarray, np.ndarray]
-    amplitudes: np.ndarray
-    reciprocal: np.ndarray
-
-    @classmethod
-    def of(cls, charges: Sequence[AtomCharge], cell: np.ndarray, eta: float) -> _Frequencies:
-        reciprocal = 2 * np.pi * np.linalg.inv(cell).T
-        longest = 2 * np.sqrt(_NEGLIGIBLE * eta)
-        last = np.floor(longest * np.linalg.norm(cell, axis=1) / (2 * np.pi)).astype(int)
-        integers = tuple(
-            np.arange(0 if axis == 2 else -last[axis], last[axis] + 1) for axis in range(3)
-        )
-        box = np.stack(np.meshgrid(*integers, indexing="ij"), axis=-1).reshape(-1, 3)
-        vectors = box @ reciprocal
-        g2 = np.einsum("ij,ij->i", vectors, vectors)
-        used = np.flatnonzero((g2 < longest**2) & (g2 > 0))
-        amplitudes = np.zeros(len(box), dtype=complex)
-        # each frequency above zero stands for its opposite too
-        counts = np.where(box[used, 2] > 0, 2.0, 1.0)
-        rows = max(1, _TEMPORARY // 100)
-        for start in range(0, len(used), rows):
-            chosen = used[start : start + rows]
-            amplitudes[chosen] = fourier_transform(charges, vectors[chosen], g2[chosen])
-        amplitudes[used] *= counts * 4 * np.pi / g2[used] / abs(np.linalg.det(cell))
-        shape = tuple(len(n) for n in integers)
-        return cls(integers, amplitudes.reshape(shape), reciprocal)  # type: ignore[arg-type]
-
-    def at(self, coordinates: np.ndarray, *, field: bool) -> np.ndarray:
-        """Sum at fractional coordinates (n, 3): shape (n,), or (n, 3) for the field."""
-        result = np.empty((len(coordinates), 3 if field else 1))
-        n1, n2, _ = self.amplitudes.shape
-        rows = max(1, _TEMPORARY // (n1 * n2))
-        for start in range(0, len(coordinates), rows):
-            part = slice(start, start + rows)
-            x, y, z = (
-                np.exp(2j * np.pi * np.outer(coordinates[part, axis], self.integers[axis]))
-                for axis in range(3)
-            )
-            if not field:
-                result[part, 0] = _contract(self.amplitudes, x, y, z)
-                continue
-            # minus the gradient: -i G, here by the parts along the reciprocal vectors
-            factors = [x * self.integers[0], y * self.integers[1], z * self.integers[2]]
-            along = [
-                _contract(-1j * self.amplitudes, *tables)
-                for tables in ((factors[0], y, z), (x, factors[1], z), (x, y, factors[2]))
-            ]
-            result[part] = np.stack(along, axis=1) @ self.reciprocal
-        return result if field else result[:, 0]
-
-    def on_axes(self, axes: Sequence[np.ndarray]) -> np.ndarray:
-        """Sum at all combinations of fractional coordinates: shape (nx, ny, nz)."""
-        x, y, z = (
-            np.exp(2j * np.pi * np.outer(along, n))
-            for along, n in zip(axes, self.integers, strict=True)
-        )
-        # one product an axis, the shortest result first
-        over_x = np.tensordot(x, self.amplitudes, 1)  # [x, n2, n3]
-        over_y = np.einsum("xbc,yb->xyc", over_x, y, optimize=True)
-        values: np.ndarray = np.tensordot(over_y, z, axes=(2, 1)).real.copy()
-        return values
-
-
-def _contract(amplitudes: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Real part of the sum over frequencies, at each point: shape (n,)."""
-    n1, n2, n3 = amplitudes.shape
-    over_z = (z @ amplitudes.reshape(n1 * n2, n3).T).reshape(len(z), n1, n2)
-    over_y = np.einsum("pab,pb->pa", over_z, y)
-    return np.einsum("pa,pa->p", over_y, x).real
-
-
-def fourier_transform(
-    charges: Sequence[AtomCharge], vectors: np.ndarray, g2: np.ndarray
-) -> np.ndarray:
-    """Fourier transform of the charge density without points: shape (n,), complex.
-
-    Frequencies have shape (n, 3), bohr^-1; ``g2`` are their squares.
-    """
-    l_max = max(m.l for charge in charges for m in charge.multiplets)
-    harmonics = solid_harmonics(torch.from_numpy(np.ascontiguousarray(vectors)), l_max).numpy()
-    gaussians: dict[float, np.ndarray] = {}
-    total = np.zeros(len(vectors), dtype=complex)
-    for charge in charges:
-        real, imaginary = np.zeros(len(vectors)), np.zeros(len(vectors))
-        for multiplet in charge.multiplets:
-            l = multiplet.l
-            for a in multiplet.exponents.tolist():
-                if a not in gaussians:
-                    gaussians[a] = np.exp(-g2 / (4 * a))
-            table = np.stack([gaussians[a] for a in multiplet.exponents.tolist()], axis=1)
-            scale = (np.pi / multiplet.exponents) ** 1.5 / (2 * multiplet.exponents) ** l
-            radial = table @ (multiplet.weights * scale[:, None])
-            value = (radial * harmonics[:, l * l : (l + 1) ** 2]).sum(axis=1)
-            # (-i)^l
-            if l % 2 == 0:
-                real += (-1) ** (l // 2) * value
-            else:
-                imaginary += (-1) ** ((l + 1) // 2) * value
-        total += (real + 1j * imaginary) * np.exp(-1j * (vectors @ charge.centre))
-    return total

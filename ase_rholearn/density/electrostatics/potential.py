@@ -29,7 +29,7 @@ _CLASS_RATIO = 1.3
 
 
 #: Distance from a nucleus (bohr) that counts as none.
-_AT_NUCLEUS = 1e-9
+AT_NUCLEUS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,19 @@ def atom_charges(
     return charges
 
 
+def smeared(charge: AtomCharge, exponent: float) -> AtomCharge:
+    """The same with a Gaussian (exponent in bohr^-2) instead of a point for the nucleus."""
+    own = next((m for m in charge.multiplets if m.l == 0), None)
+    own = own or Multiplet(0, np.zeros(0), np.zeros((0, 1)))
+    weight = charge.point * (exponent / np.pi) ** 1.5 * np.sqrt(4 * np.pi)
+    at = int(np.searchsorted(-own.exponents, -exponent))
+    together = Multiplet(
+        0, np.insert(own.exponents, at, exponent), np.insert(own.weights, at, weight, axis=0)
+    )
+    others = tuple(m for m in charge.multiplets if m.l > 0)
+    return AtomCharge(charge.centre, 0.0, (together, *others))
+
+
 def table_vectors(basis: Basis, numbers: np.ndarray, coefficients: np.ndarray) -> list[np.ndarray]:
     """Coefficients of each atom for its radial tables: one more, 1, for an atomic density."""
     offsets = basis.offsets(numbers)
@@ -214,7 +227,7 @@ def _atom_potential(charge: AtomCharge, vectors: torch.Tensor, field: bool) -> t
     """Potential (n, 1) or field (n, 3) of one atom at vectors from it."""
     r, order = torch.sort(torch.linalg.norm(vectors, dim=1))
     # periods may move a point off a nucleus by rounding
-    r = torch.where(r < _AT_NUCLEUS, 0.0, r)
+    r = torch.where(r < AT_NUCLEUS, 0.0, r)
     vectors = vectors[order]
     l_max = max((m.l for m in charge.multiplets), default=0)
     harmonics = solid_harmonics(vectors, l_max)

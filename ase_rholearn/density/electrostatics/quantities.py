@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +9,10 @@ from ase import Atoms, units
 
 from ...basis.coulomb import coulomb_blocks, species_pairs
 from ...basis.radial_tables import radial_tables
+from ..evaluation.points import completed_cell
 from ..grid import Grid, grid_points
-from .ewald import GAUSSIAN_COST, PeriodicPotential, split_exponent
-from .potential import AtomCharge, atom_charges, open_potential, table_vectors
+from .ewald import GRID_SPLIT, SplitPotential
+from .potential import AtomCharge, atom_charges, open_potential, smeared, table_vectors
 
 if TYPE_CHECKING:
     from ..density import Density
@@ -20,8 +20,17 @@ if TYPE_CHECKING:
 #: Total charge of a cell (e) that counts as neutral.
 _NEUTRAL = 1e-6
 
-#: Factor by which a grid makes frequencies cheaper than scattered points do.
-_ON_GRID = 30.0
+#: Molecules of fewer atoms get their potential on grids in closed form.
+_SMALL = 24
+
+#: What may be neglected in one term of a large molecule on a grid, e/bohr^3 and Hartree/e.
+_OPEN_TOLERANCE = 1e-10
+
+#: Exponent x of exp(-x) that is taken for zero far from a slab.
+_FAR = 28.0
+
+#: Distance from the nuclei (bohr) where nothing is left of the electrons.
+_REACH = 25.0
 
 #: Numbers that one block of integrals may hold (64 MB).
 _TEMPORARY = 2**23
@@ -44,26 +53,50 @@ def electric_field(rho: Density, points: np.ndarray) -> np.ndarray:
     return values * (units.Hartree / units.Bohr)
 
 
-def potential_on_frame(rho: Density, frame: Grid) -> Grid:
-    """Potential at the points of a grid, whose values are ignored: V."""
-    periods = rho.atoms.cell.array
-    if rho.atoms.pbc.all() and _is_diagonal(frame.cell @ np.linalg.inv(periods)):
-        charges, cell = _charges(rho), periods / units.Bohr
-        _check_neutral(charges)
-        # on a grid, frequencies cost next to nothing
-        split = split_exponent(charges, cell, gaussian_cost=_ON_GRID * GAUSSIAN_COST)
-        crystal = PeriodicPotential(charges, cell, split=split)
-        scale = np.diag(frame.cell @ np.linalg.inv(periods))
-        values = crystal.on_grid(frame.origin / units.Bohr, scale, frame.shape)
+def potential_on_frame(rho: Density, frame: Grid, *, nuclei: str = "point") -> Grid:
+    """Potential at the points of a grid, whose values are ignored: V.
+
+    Where the axes of the grid are those of the structure it comes from matrix products and a
+    Fourier transform, and is right to 1e-7 V; otherwise from :func:`potential`.
+
+    Parameters
+    ----------
+    rho
+        The density.
+    frame
+        The grid.
+    nuclei
+        ``"point"``: exact, and infinite at a grid point that is at a nucleus. ``"smeared"``:
+        nuclei (or cores) are Gaussians whose standard deviation is half of the grid's spacing,
+        so that all values are finite; those further than three points from every nucleus stay
+        as they are.
+    """
+    if nuclei not in ("point", "smeared"):
+        raise ValueError(f'nuclei is {nuclei!r}: give "point" or "smeared"')
+    charges = _charges(rho)
+    origin, cell = frame.origin / units.Bohr, frame.cell / units.Bohr
+    if nuclei == "smeared":
+        step = float(np.max(np.linalg.norm(cell, axis=1) / frame.shape))
+        charges = [smeared(charge, 2 / step**2) for charge in charges]
+    if _by_products(rho.atoms, frame):
+        lattice, pbc = rho.atoms.cell.array / units.Bohr, rho.atoms.pbc
+        targets = np.array([origin, origin + cell.sum(axis=0)])
+        tolerance = {} if pbc.any() else {"tolerance": _OPEN_TOLERANCE}
+        split = SplitPotential(charges, lattice, pbc, targets, split=GRID_SPLIT, **tolerance)
+        values = split.on_grid(origin, cell, frame.shape)
     else:
-        values = np.empty(frame.shape)
-        evaluate = _evaluator(rho)
-        axis = np.arange(frame.shape[0])[:, None] / frame.shape[0]
-        edges = np.array([np.zeros(3), *frame.cell[1:]])
-        for index, origin in enumerate(frame.origin + axis * frame.cell[0]):
-            plane = grid_points(origin, edges, (1, *frame.shape[1:])).reshape(-1, 3)
-            values[index] = evaluate(plane, False).reshape(frame.shape[1:])
+        points = grid_points(origin, cell, frame.shape).reshape(-1, 3)
+        values = _values(rho.atoms, charges, points).reshape(frame.shape)
     return Grid(values * units.Hartree, frame.origin, frame.cell)
+
+
+def _by_products(atoms: Atoms, frame: Grid) -> bool:
+    """Whether a grid has the axes of a structure, which is no small molecule."""
+    scale = frame.cell @ np.linalg.inv(completed_cell(atoms.cell.array, atoms.pbc))
+    lengths = np.diag(scale)
+    aligned = np.abs(scale - np.diag(lengths)).max() < 1e-10 and (lengths > 0).all()
+    spans = np.abs(lengths[atoms.pbc] - 1).max(initial=0.0) < 1e-10
+    return bool(aligned and spans and (atoms.pbc.any() or len(atoms) >= _SMALL))
 
 
 def hartree_energy(rho: Density) -> float:
@@ -132,28 +165,49 @@ def _electron_repulsion(first: Density, second: Density) -> float:
 
 
 def _at_points(rho: Density, points: np.ndarray, *, field: bool) -> np.ndarray:
-    """Potential or field in atomic units."""
-    return _evaluator(rho)(points, field)
+    """Potential or field in atomic units, at points in Angstrom."""
+    return _values(rho.atoms, _charges(rho), points / units.Bohr, field=field)
 
 
-def _evaluator(rho: Density) -> Callable[[np.ndarray, bool], np.ndarray]:
-    """Function of points (n, 3) in Angstrom that gives the potential or the field."""
-    atoms, charges = rho.atoms, _charges(rho)
-    if not atoms.pbc.any():
-        return lambda points, field: open_potential(charges, points / units.Bohr, field=field)
-    if not atoms.pbc.all():
-        raise ValueError(
-            f"atoms.pbc is {atoms.pbc.tolist()}: potentials of slabs and wires are not "
-            "implemented; put vacuum into the cell and set pbc=True"
-        )
-    _check_neutral(charges)
-    crystal = PeriodicPotential(charges, atoms.cell.array / units.Bohr)
-    return lambda points, field: crystal.at(points / units.Bohr, field=field)
+def _values(
+    atoms: Atoms, charges: list[AtomCharge], points: np.ndarray, *, field: bool = False
+) -> np.ndarray:
+    """Potential or field in atomic units, at points in bohr."""
+    cell, pbc = atoms.cell.array / units.Bohr, atoms.pbc
+    if not pbc.any() or len(points) == 0:
+        return open_potential(charges, points, field=field)
+    if not pbc.all():
+        points = _near_slab(points, charges, cell, pbc)
+    return SplitPotential(charges, cell, pbc, points).at(points, field=field)
+
+
+def _near_slab(
+    points: np.ndarray, charges: list[AtomCharge], cell: np.ndarray, pbc: np.ndarray
+) -> np.ndarray:
+    """Points moved towards a slab to where its potential does not change any more."""
+    completed = completed_cell(cell, pbc)
+    normal = completed[~pbc][0]
+    heights = np.array([charge.centre for charge in charges]) @ normal
+    slowest = np.linalg.norm(2 * np.pi * np.linalg.inv(completed).T[pbc], axis=1).min()
+    reach = _REACH + _FAR / slowest
+    above = points @ normal
+    moved = np.clip(above, heights.min() - reach, heights.max() + reach)
+    return points + (moved - above)[:, None] * normal
 
 
 def _charges(rho: Density) -> list[AtomCharge]:
-    numbers, positions = rho.atoms.numbers, rho.atoms.positions / units.Bohr
-    return atom_charges(rho.basis, numbers, positions, rho.coefficients, rho.core_charges)
+    """Nuclei and electrons, if they have a potential."""
+    atoms = rho.atoms
+    if atoms.pbc.sum() == 1:
+        raise ValueError(
+            f"atoms.pbc is {atoms.pbc.tolist()}: potentials of wires are not implemented; put "
+            "vacuum into the cell and set pbc=True"
+        )
+    positions = atoms.positions / units.Bohr
+    charges = atom_charges(rho.basis, atoms.numbers, positions, rho.coefficients, rho.core_charges)
+    if atoms.pbc.any():
+        _check_neutral(charges)
+    return charges
 
 
 def _check_neutral(charges: list[AtomCharge]) -> None:
@@ -163,10 +217,6 @@ def _check_neutral(charges: list[AtomCharge]) -> None:
             f"the cell holds a charge of {total:g} e: the potential of a charged crystal is "
             "infinite; give a neutral structure, and a density with normalize=True"
         )
-
-
-def _is_diagonal(matrix: np.ndarray) -> bool:
-    return bool(np.abs(matrix - np.diag(np.diag(matrix))).max() < 1e-10)
 
 
 def _check_molecule(atoms: Atoms, what: str) -> None:

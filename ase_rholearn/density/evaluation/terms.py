@@ -115,6 +115,23 @@ def density_terms(
     return [one for one in terms if one is not None]
 
 
+def gathered_terms(
+    centre: np.ndarray,
+    exponents: np.ndarray,
+    weights: np.ndarray,
+    *,
+    tolerance: float,
+    smallest: float = 0.0,
+) -> AtomTerms:
+    """Any Gaussians times solid harmonics about one centre, sorted into classes.
+
+    Exponents have shape (n_terms,), weights (n_terms, (l_max + 1)^2); the rest is as for
+    :func:`density_terms`.
+    """
+    radii = term_radii(exponents, weights, tolerance)
+    return AtomTerms(centre, tuple(_classes(exponents, weights, radii, torch.float64, smallest)))
+
+
 def term_radii(exponents: np.ndarray, weights: np.ndarray, tolerance: float) -> np.ndarray:
     """Radius beyond which each term stays below ``tolerance``, bohr.
 
