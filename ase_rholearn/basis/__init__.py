@@ -3,7 +3,13 @@
 from .atomic_density import AtomicDensity
 from .basis import Basis, Layout
 from .build import even_tempered, from_pyscf
-from .harmonics import harmonic_polynomials, harmonic_rotations, solid_harmonics
+from .harmonics import (
+    harmonic_polynomials,
+    harmonic_rotations,
+    harmonic_rows,
+    solid_harmonics,
+)
+from .numerical import FreeAtom, NumericalAtomicDensity, NumericalShell, RadialFunction
 from .pyscf_order import from_pyscf_order, pyscf_permutation, to_pyscf_order
 from .shells import Shell
 from .tensormap import block_keys, from_tensormap, to_tensormap
@@ -11,7 +17,11 @@ from .tensormap import block_keys, from_tensormap, to_tensormap
 __all__ = [
     "AtomicDensity",
     "Basis",
+    "FreeAtom",
     "Layout",
+    "NumericalAtomicDensity",
+    "NumericalShell",
+    "RadialFunction",
     "Shell",
     "block_keys",
     "even_tempered",
@@ -20,6 +30,7 @@ __all__ = [
     "from_tensormap",
     "harmonic_polynomials",
     "harmonic_rotations",
+    "harmonic_rows",
     "pyscf_permutation",
     "solid_harmonics",
     "to_pyscf_order",

@@ -14,11 +14,23 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from .atomic_density import AtomicDensity
-from .shells import Shell, radial_coulomb, radial_overlap
+from .numerical import (
+    FreeAtom,
+    NumericalAtomicDensity,
+    NumericalShell,
+    RadialFunction,
+    free_atom,
+    radial_function,
+)
+from .radial_metric import radial_metric
+from .shells import Shell
+from .tabulated import TabulatedFunctions
 
 #: Version of the dictionary form; see :meth:`Basis.to_dict`.
 SCHEMA_VERSION = 1
+
+#: That of a basis with tables, which earlier versions of the package do not read.
+_SCHEMA_WITH_TABLES = 2
 
 
 class Layout(NamedTuple):
@@ -41,9 +53,10 @@ class Basis:
     ----------
     shells
         Shells of each atomic number, sorted by l. The order within one l is kept.
+        Contractions of Gaussians (:class:`Shell`), tables (:class:`NumericalShell`), or both.
     atomic_densities
-        The spherical baseline rho_Z of each atomic number. Empty if the coefficients
-        describe the whole density.
+        The spherical baseline rho_Z of each atomic number, sums of Gaussians or tables.
+        Empty if the coefficients describe the whole density.
     kind
         ``"all-electron"`` or ``"valence"``.
     core_charges
@@ -59,8 +72,8 @@ class Basis:
     [0, 0, -1, 0, 1]
     """
 
-    shells: Mapping[int, tuple[Shell, ...]]
-    atomic_densities: Mapping[int, AtomicDensity] = field(default_factory=dict)
+    shells: Mapping[int, tuple[RadialFunction, ...]]
+    atomic_densities: Mapping[int, FreeAtom] = field(default_factory=dict)
     kind: Literal["all-electron", "valence"] = "all-electron"
     core_charges: Mapping[int, float] = field(default_factory=dict)
     name: str = ""
@@ -121,7 +134,7 @@ class Basis:
         }
         return cls(built, **options)
 
-    def with_atomic_densities(self, densities: Mapping[int, AtomicDensity]) -> Basis:
+    def with_atomic_densities(self, densities: Mapping[int, FreeAtom]) -> Basis:
         """The same functions on another baseline."""
         return Basis(self.shells, dict(densities), self.kind, self.core_charges, self.name)
 
@@ -137,7 +150,7 @@ class Basis:
         """Highest angular momentum of any species."""
         return max(shell.l for shells in self.shells.values() for shell in shells)
 
-    def radial_functions(self, z: int, l: int) -> tuple[Shell, ...]:
+    def radial_functions(self, z: int, l: int) -> tuple[RadialFunction, ...]:
         """Shells of one species and one l, in the order n = 0, 1, ..."""
         return tuple(shell for shell in self.shells[z] if shell.l == l)
 
@@ -208,6 +221,14 @@ class Basis:
             raise ValueError(f"{argument} contains {np.sum(~np.isfinite(vector))} NaN or infinity")
         return vector
 
+    @cached_property
+    def tabulated(self) -> dict[int, TabulatedFunctions | None]:
+        """The tables of each species on common knots; None where there are none."""
+        return {
+            z: TabulatedFunctions.of(shells, self.atomic_densities.get(z))
+            for z, shells in self.shells.items()
+        }
+
     # closed-form quantities --------------------------------------------------------
 
     def core_charge(self, z: int) -> float:
@@ -259,21 +280,16 @@ class Basis:
         """Gram matrix of the functions of one species and one l: shape (n, n).
 
         ``metric`` is ``"overlap"`` or ``"coulomb"`` (Hartree); see
-        :func:`~ase_rholearn.basis.shells.radial_overlap`.
+        :mod:`ase_rholearn.basis.radial_metric`.
         """
-        shells = self.radial_functions(z, l)
-        if metric == "overlap":
-            return radial_overlap(shells)
-        if metric == "coulomb":
-            return radial_coulomb(shells)
-        raise ValueError(f'metric is {metric!r}: give "overlap" or "coulomb"')
+        return radial_metric(self.radial_functions(z, l), metric)
 
     # serialisation -----------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; floats survive the round trip bit for bit."""
         return {
-            "schema": SCHEMA_VERSION,
+            "schema": _SCHEMA_WITH_TABLES if self._has_tables else SCHEMA_VERSION,
             "name": self.name,
             "kind": self.kind,
             "core_charges": {_symbol(z): c for z, c in self.core_charges.items()},
@@ -284,10 +300,11 @@ class Basis:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Basis:
         """The inverse of :meth:`to_dict`."""
-        if data.get("schema") != SCHEMA_VERSION:
+        if data.get("schema") not in (SCHEMA_VERSION, _SCHEMA_WITH_TABLES):
             raise ValueError(
                 f"the basis has schema {data.get('schema')!r}, this version reads "
-                f"{SCHEMA_VERSION}: update ase_rholearn, or rebuild the file"
+                f"{SCHEMA_VERSION} and {_SCHEMA_WITH_TABLES}: update ase_rholearn, or rebuild "
+                "the file"
             )
         missing = {"shells", "atomic_densities", "kind", "core_charges", "name"} - set(data)
         if missing:
@@ -296,16 +313,24 @@ class Basis:
             )
         return cls(
             shells={
-                _atomic_number(symbol): tuple(map(Shell.from_dict, shells))
+                _atomic_number(symbol): tuple(map(radial_function, shells))
                 for symbol, shells in data["shells"].items()
             },
             atomic_densities={
-                _atomic_number(symbol): AtomicDensity.from_dict(density)
+                _atomic_number(symbol): free_atom(density)
                 for symbol, density in data["atomic_densities"].items()
             },
             kind=data["kind"],
             core_charges={_atomic_number(s): c for s, c in data["core_charges"].items()},
             name=data["name"],
+        )
+
+    @property
+    def _has_tables(self) -> bool:
+        return any(
+            isinstance(one, NumericalShell | NumericalAtomicDensity)
+            for parts in (*self.shells.values(), self.atomic_densities.values())
+            for one in parts
         )
 
     def to_json(self) -> str:

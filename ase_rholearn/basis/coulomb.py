@@ -41,7 +41,9 @@ def coulomb_matrix(basis: Basis, numbers: np.ndarray, positions: np.ndarray) -> 
         Atomic numbers, and positions in bohr.
     """
     numbers, offsets = np.asarray(numbers), basis.offsets(numbers)
-    tables = {int(z): radial_tables(basis.shells[int(z)]) for z in set(numbers.tolist())}
+    tables = {
+        z: radial_tables(basis.shells[z], purpose="coulomb_matrix") for z in set(numbers.tolist())
+    }
     matrix = np.empty((offsets[-1], offsets[-1]))
     for (za, zb), pairs in species_pairs(numbers, numbers).items():
         # the other half is the transpose

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .atomic_density import AtomicDensity
-from .shells import Shell
+from .numerical import FreeAtom, RadialFunction, gaussian_density, gaussian_shells
 
 
 @dataclass(frozen=True)
@@ -46,18 +45,20 @@ class RadialTable:
 
 
 def radial_tables(
-    shells: Iterable[Shell], atomic: AtomicDensity | None = None
+    shells: Iterable[RadialFunction], atomic: FreeAtom | None = None, *, purpose: str
 ) -> tuple[RadialTable, ...]:
     """Tables of one species by ascending l; their functions in the order of the flat vector.
 
-    An atomic density becomes one more s function, before all others.
+    An atomic density becomes one more s function, before all others. Numerical functions have
+    no exponents: a ValueError names the ``purpose`` that needs them.
     """
     radials: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
     if atomic is not None:
+        gaussians = gaussian_density(atomic, purpose)
         # S_00 is the constant sqrt(1 / 4 pi)
-        amplitudes = np.sqrt(4 * np.pi) * np.array(atomic.amplitudes)
-        radials[0] = [(np.array(atomic.exponents), amplitudes)]
-    for shell in shells:
+        amplitudes = np.sqrt(4 * np.pi) * np.array(gaussians.amplitudes)
+        radials[0] = [(np.array(gaussians.exponents), amplitudes)]
+    for shell in gaussian_shells(shells, purpose):
         pair = np.array(shell.exponents), np.array(shell.coefficients)
         radials.setdefault(shell.l, []).append(pair)
     return tuple(RadialTable.of(l, radials[l]) for l in sorted(radials))

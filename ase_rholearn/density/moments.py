@@ -77,6 +77,11 @@ def _atom_moments(charge: AtomCharge, order: int) -> _Moments:
         for k in range(multiplet.l, order + 1, 2):
             # r^k has the part r^(k - l) S_lm times an average over directions
             total[k] += np.tensordot(_radial_moments(multiplet, k), _directions(k, multiplet.l), 1)
+    if charge.table is not None:
+        for k in range(order + 1):
+            radial = charge.table.radial_moments(k)
+            for l in range(k % 2, min(k, charge.table.l_max) + 1, 2):
+                total[k] += np.tensordot(radial[l * l : (l + 1) ** 2], _directions(k, l), 1)
     return total
 
 

@@ -53,7 +53,7 @@ def voronoi_charges(rho: Density, *, level: int = 3) -> np.ndarray:
     ends = density_terms(
         rho.basis, atoms.numbers, positions, rho.coefficients, tolerance=_END, baseline=False
     )
-    longest = max((c.radius for atom in ends for c in atom.classes), default=1.0)
+    longest = max(atom.reach for atom in ends) or 1.0
     extra = np.empty(len(atoms))
     for atom in range(len(atoms)):
         wall = cell_radii(atom, positions, directions.T, cell, atoms.pbc, longest)

@@ -25,8 +25,8 @@ import torch
 
 from ...basis import solid_harmonics
 from ...basis.coulomb import gaunt, radial_integral, transform_scale
-from ..electrostatics.transform import fourier_transform
 from ..electrostatics.potential import AtomCharge
+from ..electrostatics.transform import fourier_transform
 from ..evaluation.points import Images
 
 Operator = Literal["overlap", "coulomb"]

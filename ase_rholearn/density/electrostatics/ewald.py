@@ -21,6 +21,7 @@ from scipy.special import gamma
 from ..evaluation.grid_task import GridTask
 from ..evaluation.points import wrap
 from ..evaluation.terms import AtomTerms, gathered_terms
+from ..grid import grid_points
 from .fourier import NEGLIGIBLE, smooth_potential
 from .potential import AtomCharge, Multiplet, short_range_potential
 from .screened import screened_on_grid
@@ -99,6 +100,9 @@ class SplitPotential:
 
         Its axes are along those of the structure, one period long where that has one.
         """
+        if any(charge.table is not None for charge in self._charges):
+            points = grid_points(origin, cell, shape).reshape(-1, 3)
+            return self.at(points).reshape(shape)
         first = (origin - self._smooth.origin) @ np.linalg.inv(self._smooth.cell)
         lengths = np.diag(cell @ np.linalg.inv(self._smooth.cell))
         axes = [
@@ -116,6 +120,8 @@ def split_exponent(charges: Sequence[AtomCharge], cell: np.ndarray) -> float:
     volume = abs(np.linalg.det(cell))
     # Gaussians within reach of a point fall with eta^1.5, frequencies grow with it
     n_gaussians = sum(len(m.exponents) for c in charges for m in c.multiplets)
+    # a table costs about as much as one Gaussian for each of its l
+    n_gaussians += sum(c.table.l_max + 1 for c in charges if c.table is not None)
     spheres = 4 * np.pi / 3 * NEGLIGIBLE**1.5 * n_gaussians / volume * _GAUSSIAN_COST
     boxes = 0.5 * volume * (2 * np.sqrt(NEGLIGIBLE) / np.pi) ** 3
     return float(np.clip((spheres / boxes) ** (1 / 3), *_SPLIT_RANGE))
@@ -133,10 +139,11 @@ def _terms(charge: AtomCharge, tolerance: float) -> AtomTerms:
 
 
 def _divide(charge: AtomCharge, eta: float) -> tuple[AtomCharge, AtomCharge]:
-    """What is tighter than eta, without multipoles, and the smooth rest."""
+    """What is tighter than eta or tabulated, without multipoles, and the smooth rest."""
     tight, smooth = [], []
     multiplets = {m.l: m for m in charge.multiplets}
-    multiplets.setdefault(0, Multiplet(0, np.zeros(0), np.zeros((0, 1))))
+    for l in range(charge.table.l_max + 1 if charge.table else 1):
+        multiplets.setdefault(l, Multiplet(l, np.zeros(0), np.zeros((0, 2 * l + 1))))
     for l in sorted(multiplets):
         a, q = multiplets[l].exponents, multiplets[l].weights
         inner = a > eta
@@ -144,12 +151,15 @@ def _divide(charge: AtomCharge, eta: float) -> tuple[AtomCharge, AtomCharge]:
         moved = (q[inner] * ((eta / a[inner]) ** (l + 1.5))[:, None]).sum(axis=0, keepdims=True)
         if l == 0:
             moved = moved + charge.point * (eta / np.pi) ** 1.5 * np.sqrt(4 * np.pi)
+        if charge.table is not None and l <= charge.table.l_max:
+            multipoles = charge.table.moments[l * l : (l + 1) ** 2]
+            moved = moved + multipoles * eta ** (l + 1.5) / (np.pi * gamma(l + 0.5))
         ends = np.append(a[inner], eta)
         tight.append(Multiplet(l, ends, np.concatenate([q[inner], -moved])))
         starts = np.append(eta, a[~inner])
         smooth.append(Multiplet(l, starts, np.concatenate([moved, q[~inner]])))
     return (
-        AtomCharge(charge.centre, charge.point, tuple(tight)),
+        AtomCharge(charge.centre, charge.point, tuple(tight), charge.table),
         AtomCharge(charge.centre, 0.0, tuple(smooth)),
     )
 
@@ -159,4 +169,7 @@ def _integral(charge: AtomCharge) -> float:
     # by Poisson's equation, -2 pi / 3 times the second moment of the charge
     s = charge.multiplets[0]
     per_weight = np.sqrt(4 * np.pi) * gamma(2.5) / (2 * s.exponents**2.5)
-    return float(-2 * np.pi / 3 * (per_weight @ s.weights[:, 0]))
+    second = per_weight @ s.weights[:, 0]
+    if charge.table is not None:
+        second += np.sqrt(4 * np.pi) * charge.table.radial_moments(2)[0]
+    return float(-2 * np.pi / 3 * second)

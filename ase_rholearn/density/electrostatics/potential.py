@@ -6,7 +6,8 @@ The potential of a solid-harmonic Gaussian is
           \frac{2 \pi}{a} F_l(a r^2) S_{lm}(r), \qquad S_{lm} = r^l Y_{lm},
 
 with the Boys function F. Beyond the reach of a Gaussian this is, to rounding, the potential
-of a point multipole: there all Gaussians of one atom and one l become a single term.
+of a point multipole: there all Gaussians of one atom and one l become a single term. For
+tabulated functions see :mod:`~ase_rholearn.density.electrostatics.tabulated`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ import numpy as np
 import torch
 from scipy.special import gamma
 
-from ...basis import Basis, solid_harmonics
+from ...basis import AtomicDensity, Basis, Shell, solid_harmonics
 from ...basis.boys import boys, boys_far
-from ...basis.radial_tables import radial_tables
-from ..evaluation.points import Images, compact_blocks, harmonic_derivatives
+from ...basis.harmonics import harmonic_derivatives
+from ...basis.radial_tables import RadialTable, radial_tables
+from ...basis.tabulated import TabulatedFunctions
+from ..evaluation.points import Images, compact_blocks
+from .tabulated import ChargeTable
 
 #: Largest ratio of the reaches of Gaussians that are evaluated together.
 _CLASS_RATIO = 1.3
@@ -85,22 +89,27 @@ class AtomCharge:
         Charge of the nucleus or core.
     multiplets
         The electrons, negative; at most one for each l, ascending.
+    table
+        Those in tabulated functions, if there are any.
     """
 
     centre: np.ndarray
     point: float
     multiplets: tuple[Multiplet, ...]
+    table: ChargeTable | None = None
 
     @property
     def reach(self) -> float:
         """Beyond it (bohr) the atom acts like a point multipole."""
-        return max((float(m.reaches[-1]) for m in self.multiplets), default=0.0)
+        tabulated = self.table.reach if self.table else 0.0
+        return max(tabulated, *(float(m.reaches[-1]) for m in self.multiplets), 0.0)
 
     @property
     def total(self) -> float:
         """Charge of nucleus and electrons."""
         electrons = sum(m.moments[:, 0].sum() for m in self.multiplets if m.l == 0)
-        return float(self.point + electrons / np.sqrt(4 * np.pi))
+        tabulated = self.table.total if self.table else 0.0
+        return float(self.point + electrons / np.sqrt(4 * np.pi) + tabulated)
 
 
 def atom_charges(
@@ -123,20 +132,64 @@ def atom_charges(
     points
         Charges of the nuclei or cores: shape (natoms,).
     """
-    tables = {
-        z: radial_tables(basis.shells[z], basis.atomic_densities.get(z))
-        for z in set(numbers.tolist())
-    }
-    vectors = table_vectors(basis, numbers, coefficients)
+    species = {z: _SpeciesCharges.of(basis, z) for z in set(numbers.tolist())}
+    offsets = basis.offsets(numbers)
     charges = []
-    for z, centre, vector, point in zip(numbers, positions, vectors, points, strict=True):
+    for atom, z in enumerate(numbers.tolist()):
+        own = coefficients[offsets[atom] : offsets[atom + 1]]
+        multiplets, table = species[z].multiplets(own), species[z].table(own)
+        charges.append(AtomCharge(positions[atom], float(points[atom]), multiplets, table))
+    return charges
+
+
+@dataclass(frozen=True)
+class _SpeciesCharges:
+    """What turns the coefficients of an atom into charges.
+
+    Attributes
+    ----------
+    tables
+        Gaussians, with the free atom as the first function if it is a sum of them.
+    gaussian
+        Which of the coefficients belong to Gaussians.
+    atomic
+        Whether there is such a free atom.
+    functions
+        What is tabulated.
+    """
+
+    tables: tuple[RadialTable, ...]
+    gaussian: np.ndarray
+    atomic: bool
+    functions: TabulatedFunctions | None
+
+    @classmethod
+    def of(cls, basis: Basis, z: int) -> _SpeciesCharges:
+        shells, free = basis.shells[z], basis.atomic_densities.get(z)
+        atomic = free if isinstance(free, AtomicDensity) else None
+        kinds = [isinstance(shell, Shell) for shell in shells]
+        tables = radial_tables(
+            [shell for shell in shells if isinstance(shell, Shell)], atomic, purpose="atom_charges"
+        )
+        gaussian = np.repeat(kinds, [2 * shell.l + 1 for shell in shells])
+        return cls(tables, gaussian, atomic is not None, basis.tabulated[z])
+
+    def multiplets(self, coefficients: np.ndarray) -> tuple[Multiplet, ...]:
+        """Electrons in Gaussians."""
+        ahead = np.ones(1 if self.atomic else 0)
+        vector = np.concatenate([ahead, coefficients[self.gaussian]])
         multiplets, start = [], 0
-        for table in tables[int(z)]:
+        for table in self.tables:
             own = vector[start : start + table.size].reshape(-1, 2 * table.l + 1)
             start += table.size
             multiplets.append(Multiplet(table.l, table.exponents, -(table.contraction @ own)))
-        charges.append(AtomCharge(centre, float(point), tuple(multiplets)))
-    return charges
+        return tuple(multiplets)
+
+    def table(self, coefficients: np.ndarray) -> ChargeTable | None:
+        """Electrons in tabulated functions."""
+        if self.functions is None:
+            return None
+        return ChargeTable(self.functions, -self.functions.weights(coefficients, baseline=True))
 
 
 def smeared(charge: AtomCharge, exponent: float) -> AtomCharge:
@@ -236,6 +289,8 @@ def _atom_potential(charge: AtomCharge, vectors: torch.Tensor, field: bool) -> t
     if charge.point:
         inverse = charge.point / r
         total += vectors * (inverse / (r * r))[:, None] if field else inverse[:, None]
+    if charge.table is not None:
+        total += torch.from_numpy(charge.table.potential(vectors.numpy(), field=field))
     for multiplet in charge.multiplets:
         l = multiplet.l
         radial, slope = _radial(multiplet, r, field)

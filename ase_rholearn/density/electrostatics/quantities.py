@@ -140,7 +140,11 @@ def _electron_repulsion(first: Density, second: Density) -> float:
         basis, numbers = rho.basis, rho.atoms.numbers
         tables.append(
             {
-                z: radial_tables(basis.shells[z], basis.atomic_densities.get(z))
+                z: radial_tables(
+                    basis.shells[z],
+                    basis.atomic_densities.get(z),
+                    purpose="the Coulomb energy (hartree_energy, coulomb_interaction)",
+                )
                 for z in set(numbers.tolist())
             }
         )

@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ...basis import Basis, Shell, solid_harmonics
+from ...basis import Basis, NumericalShell, RadialFunction, Shell, solid_harmonics
+from ...basis.radial_spline import RadialSpline
 from .points import Images, compact_blocks, wrap
 from .terms import monomial_radii
 
@@ -102,7 +103,7 @@ def function_blocks(
 
 @dataclass(frozen=True)
 class _ShellClass:
-    """Shells of one species that reach about equally far.
+    """Shells of one species and one kind that reach about equally far.
 
     Attributes
     ----------
@@ -115,7 +116,7 @@ class _ShellClass:
     """
 
     radius: float
-    shells: tuple[Shell, ...]
+    shells: tuple[RadialFunction, ...]
     starts: tuple[int, ...]
 
     @cached_property
@@ -142,46 +143,82 @@ class _ShellClass:
         """Shell of each function."""
         return np.repeat(np.arange(len(self.shells)), [2 * s.l + 1 for s in self.shells])
 
+    def values(self, vectors: np.ndarray, r2: np.ndarray) -> np.ndarray:
+        """Every function at vectors from the nucleus: shape (n, n_functions)."""
+        radial = self._radials(r2)
+        harmonics = solid_harmonics(torch.from_numpy(vectors), self._l_max).numpy()
+        return np.asarray(harmonics[:, self._harmonic] * radial[:, self._shell])
+
+    def _radials(self, r2: np.ndarray) -> np.ndarray:
+        """R / r^l of every shell at squared distances: shape (n, n_shells)."""
+        raise NotImplementedError
+
+
+class _GaussianClass(_ShellClass):
+    """Contractions of Gaussians."""
+
+    def _radials(self, r2: np.ndarray) -> np.ndarray:
+        exponents, weights = self._contraction
+        return np.asarray(np.exp(-r2[:, None] * exponents) @ weights)
+
     @cached_property
     def _contraction(self) -> tuple[np.ndarray, np.ndarray]:
         """Distinct exponents (n,), and their weights in each shell (n, n_shells)."""
-        exponents = np.unique(np.concatenate([s.exponents for s in self.shells]))
-        weights = np.zeros((len(exponents), len(self.shells)))
-        for column, shell in enumerate(self.shells):
+        shells = [shell for shell in self.shells if isinstance(shell, Shell)]
+        exponents = np.unique(np.concatenate([s.exponents for s in shells]))
+        weights = np.zeros((len(exponents), len(shells)))
+        for column, shell in enumerate(shells):
             np.add.at(
                 weights[:, column], np.searchsorted(exponents, shell.exponents), shell.coefficients
             )
         return exponents, weights
 
-    def values(self, vectors: np.ndarray, r2: np.ndarray) -> np.ndarray:
-        """Every function at vectors from the nucleus: shape (n, n_functions)."""
-        exponents, weights = self._contraction
-        radial = np.exp(-r2[:, None] * exponents) @ weights
-        harmonics = solid_harmonics(torch.from_numpy(vectors), self._l_max).numpy()
-        return np.asarray(harmonics[:, self._harmonic] * radial[:, self._shell])
+
+class _TableClass(_ShellClass):
+    """Numerical functions."""
+
+    def _radials(self, r2: np.ndarray) -> np.ndarray:
+        return self._spline.at(np.sqrt(r2))
+
+    @cached_property
+    def _spline(self) -> RadialSpline:
+        tables = [shell for shell in self.shells if isinstance(shell, NumericalShell)]
+        return RadialSpline.joined([table.spline for table in tables])
 
 
-def _species_classes(shells: tuple[Shell, ...], tolerance: float) -> tuple[_ShellClass, ...]:
+def _species_classes(
+    shells: tuple[RadialFunction, ...], tolerance: float
+) -> tuple[_ShellClass, ...]:
     """Classes of the shells of a species, from the longest to the shortest reach."""
     radii = np.array([_reach(shell, tolerance) for shell in shells])
     starts = np.concatenate([[0], np.cumsum([2 * shell.l + 1 for shell in shells])])
-    left, classes = np.argsort(-radii, kind="stable"), []
-    while len(left):
-        reach = radii[left[0]]
-        count = int(np.sum(radii[left] > reach / _CLASS_RATIO))
-        chosen, left = np.sort(left[:count]), left[count:]
-        classes.append(
-            _ShellClass(
-                float(reach),
-                tuple(shells[k] for k in chosen),
-                tuple(int(starts[k]) for k in chosen),
+    classes: list[_ShellClass] = []
+    for kind, one in ((_GaussianClass, Shell), (_TableClass, NumericalShell)):
+        own = np.array([isinstance(shell, one) for shell in shells])
+        for chosen in _similar(np.flatnonzero(own), radii):
+            classes.append(
+                kind(
+                    float(radii[chosen].max()),
+                    tuple(shells[k] for k in chosen),
+                    tuple(int(starts[k]) for k in chosen),
+                )
             )
-        )
-    return tuple(classes)
+    return tuple(sorted(classes, key=lambda one: -one.radius))
 
 
-def _reach(shell: Shell, tolerance: float) -> float:
+def _similar(indices: np.ndarray, radii: np.ndarray) -> Iterator[np.ndarray]:
+    """Indices in groups whose radii differ by less than the ratio of a class."""
+    left = indices[np.argsort(-radii[indices], kind="stable")]
+    while len(left):
+        count = int(np.sum(radii[left] >= radii[left[0]] / _CLASS_RATIO))
+        yield np.sort(left[:count])
+        left = left[count:]
+
+
+def _reach(shell: RadialFunction, tolerance: float) -> float:
     """Where a function falls below the tolerance for good, bohr."""
+    if isinstance(shell, NumericalShell):
+        return shell.reach(tolerance)
     bound = np.abs(shell.coefficients) * np.sqrt((2 * shell.l + 1) / (4 * np.pi))
     radii = monomial_radii(np.array(shell.exponents), bound, shell.l, tolerance)
     return float(radii.max())

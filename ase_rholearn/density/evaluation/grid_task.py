@@ -14,6 +14,7 @@ from ..grid import grid_points
 from .oblique import ObliqueGrid
 from .points import evaluate_at_points
 from .separable import Axis, add_class
+from .table_grid import TableGrid
 from .terms import AtomTerms
 
 #: Largest cosine between two axes that counts as a right angle.
@@ -63,6 +64,11 @@ class GridTask:
                 'core is "voxel-average" but the grid is not along x, y and z with one period '
                 'in each periodic direction: give core="point", or an orthogonal cell'
             )
+        if self.average and self._has_tables:
+            raise ValueError(
+                'core is "voxel-average" but the basis has tabulated functions, whose averages '
+                'are not known: give core="point"'
+            )
 
     def values(self, rows: range | None = None, *, progress: bool = False) -> np.ndarray:
         """Values in some planes along the first axis: shape (len(rows), ny, nz), e/bohr^3.
@@ -78,6 +84,19 @@ class GridTask:
             Show a bar on a terminal if it takes long.
         """
         rows = range(self.shape[0]) if rows is None else rows
+        values = self._gaussians(rows, progress=progress)
+        if not self._has_tables:
+            return values
+        values = np.ascontiguousarray(values)
+        steps = self.cell / np.array(self.shape)[:, None]
+        planes = TableGrid(
+            self.origin + rows.start * steps[0], steps, values.shape, self.lattice, self.pbc
+        )
+        planes.add(values, _bar(self.terms, "atom", progress))
+        return values
+
+    def _gaussians(self, rows: range, *, progress: bool) -> np.ndarray:
+        """The values without tabulated functions."""
         values = torch.zeros((len(rows), *self.shape[1:]), dtype=self.dtype)
         if self._is_separable:
             self._add_products(values, rows, progress)
@@ -107,6 +126,10 @@ class GridTask:
             values = self.values(rows)
             values *= scale
             yield rows, values
+
+    @property
+    def _has_tables(self) -> bool:
+        return any(atom.table is not None for atom in self.terms)
 
     @property
     def _spans_periods(self) -> bool:
@@ -139,10 +162,11 @@ class GridTask:
         ny, nz = self.shape[1:]
         plane = grid_points(np.zeros(3), np.array([0 * self.cell[0], *self.cell[1:]]), (1, ny, nz))
         step = max(1, _TEMPORARY // (3 * ny * nz))
+        terms = [atom.gaussians for atom in self.terms]
         for start in _bar(range(0, len(rows), step), "slab", progress):
             axis = np.array(rows[start : start + step]) / self.shape[0]
             points = self.origin + axis[:, None, None, None] * self.cell[0] + plane
-            flat = evaluate_at_points(self.terms, points.reshape(-1, 3), self.lattice, self.pbc)
+            flat = evaluate_at_points(terms, points.reshape(-1, 3), self.lattice, self.pbc)
             values[start : start + step] = torch.from_numpy(flat).reshape(-1, ny, nz)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 
 import numpy as np
 import torch
 
-from ...basis import harmonic_polynomials, solid_harmonics
+from ...basis import solid_harmonics
+from ...basis.harmonics import harmonic_derivatives
 from .terms import AtomTerms, TermClass
 
 #: Points that are evaluated at once: the largest temporaries hold some 50 numbers a point.
@@ -54,13 +54,15 @@ def evaluate_at_points(
         return result if derivative == "gradient" else result[:, 0]
     points = wrap(points, cell, pbc)
     centres = np.array([atom.centre for atom in terms]).reshape(-1, 3)
-    reaches = [max((c.radius for c in atom.classes), default=0.0) for atom in terms]
-    images = Images.near(centres, reaches, points, cell, pbc)
+    images = Images.near(centres, [atom.reach for atom in terms], points, cell, pbc)
     for chosen in compact_blocks(points):
         block = torch.from_numpy(points[chosen])
         values = torch.zeros((len(chosen), width), dtype=torch.float64)
         for atom, centre in images.touching(points[chosen]):
             _add_atom(values, block, centre, terms[atom].classes, derivative)
+            if (table := terms[atom].table) is not None:
+                vectors = points[chosen] - centre
+                values += torch.from_numpy(table.values(vectors, derivative))
         result[chosen] = values.numpy()
     return result if derivative == "gradient" else result[:, 0]
 
@@ -209,35 +211,6 @@ def _class_values(
         radial = -2 * a * vectors[:, axis : axis + 1] * (harmonics @ p.T)
         columns.append((gaussians * (angular + radial)).sum(dim=1))
     return torch.stack(columns, dim=1)
-
-
-@cache
-def harmonic_derivatives(l_max: int) -> torch.Tensor:
-    """Matrices D with d S_lm / d x_i = sum_l'm' D[i, lm, l'm'] S_l'm' (l' = l - 1).
-
-    Shape (3, (l_max + 1)^2, (l_max + 1)^2).
-    """
-    size = (l_max + 1) ** 2
-    matrices = np.zeros((3, size, size))
-    for l in range(1, l_max + 1):
-        polynomials = harmonic_polynomials(l)
-        below = harmonic_polynomials(l - 1).reshape(2 * l - 1, -1)
-        for axis in range(3):
-            slope = _polynomial_derivative(polynomials, axis).reshape(2 * l + 1, -1)
-            rows = slice(l * l, (l + 1) ** 2)
-            columns = slice((l - 1) ** 2, l * l)
-            matrices[axis, rows, columns] = np.linalg.lstsq(below.T, slope.T, rcond=None)[0].T
-    return torch.from_numpy(matrices)
-
-
-def _polynomial_derivative(polynomials: np.ndarray, axis: int) -> np.ndarray:
-    """Derivative along an axis of polynomials [function, i, j, k], one degree smaller."""
-    moved = np.moveaxis(polynomials, axis + 1, -1)
-    slope = (moved * np.arange(moved.shape[-1]))[..., 1:]
-    slope = np.moveaxis(slope, -1, axis + 1)
-    # the other two powers cannot reach the old degree any more
-    degree = polynomials.shape[1] - 1
-    return slope[:, :degree, :degree, :degree]
 
 
 def compact_blocks(points: np.ndarray) -> Iterator[np.ndarray]:

@@ -1,23 +1,25 @@
-"""A density as Gaussians times solid harmonics, sorted by how far they reach.
+"""A density as radial functions times solid harmonics, sorted by how far they reach.
 
 Atomic units. Around each atom
 
     rho_A(r) = sum_k exp(-a_k r^2) sum_lm p_k,lm S_lm(r),    S_lm = r^l Y_lm
 
 holds both the atomic baseline (l = 0) and the expansion of the auxiliary basis. Terms
-are put into classes of similar reach, so that tight ones are evaluated only close by.
+are put into classes of similar reach, so that tight ones are evaluated only close by. What is
+tabulated is a sum of its own, see :mod:`~ase_rholearn.density.evaluation.tables`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from ...basis import Basis
+from ...basis import AtomicDensity, Basis, Shell
+from .tables import AtomTable
 
 #: Largest ratio of the radii of the terms in one class.
 _CLASS_RATIO = 1.5
@@ -60,15 +62,30 @@ class AtomTerms:
         Position in bohr: shape (3,).
     classes
         From the longest to the shortest reach.
+    table
+        The tabulated functions, if there are any.
     """
 
     centre: np.ndarray
     classes: tuple[TermClass, ...]
+    table: AtomTable | None = None
+
+    @property
+    def reach(self) -> float:
+        """Radius beyond which nothing is left, bohr."""
+        tabulated = self.table.reach if self.table else 0.0
+        return max(tabulated, *(c.radius for c in self.classes), 0.0)
+
+    @property
+    def gaussians(self) -> AtomTerms:
+        """The terms that are not tabulated."""
+        return AtomTerms(self.centre, self.classes)
 
     def __neg__(self) -> AtomTerms:
         """The same with the opposite sign."""
-        classes = tuple(TermClass(c.radius, c.exponents, -c.weights) for c in self.classes)
-        return AtomTerms(self.centre, classes)
+        classes = tuple(replace(c, weights=-c.weights) for c in self.classes)
+        table = self.table and replace(self.table, weights=-self.table.weights)
+        return AtomTerms(self.centre, classes, table)
 
 
 def density_terms(
@@ -107,11 +124,16 @@ def density_terms(
     for z in set(numbers.tolist()):
         table = _SpeciesTable.of(basis, int(z), baseline=baseline)
         atoms = np.flatnonzero(numbers == z)
-        weights = table.weights(coefficients[offsets[atoms][:, None] + np.arange(basis.sizes[z])])
+        own_coefficients = coefficients[offsets[atoms][:, None] + np.arange(basis.sizes[z])]
+        weights = table.weights(own_coefficients)
         radii = term_radii(table.exponents, weights, tolerance)
-        for atom, own, reach in zip(atoms.tolist(), weights, radii, strict=True):
-            classes = tuple(_classes(table.exponents, own, reach, dtype, smallest))
-            terms[atom] = AtomTerms(positions[atom], classes)
+        tabulated = basis.tabulated[int(z)]
+        for k, atom in enumerate(atoms.tolist()):
+            classes = tuple(_classes(table.exponents, weights[k], radii[k], dtype, smallest))
+            numerical = tabulated and AtomTable.of(
+                tabulated, own_coefficients[k], tolerance=tolerance, baseline=baseline
+            )
+            terms[atom] = AtomTerms(positions[atom], classes, numerical)
     return [one for one in terms if one is not None]
 
 
@@ -229,24 +251,26 @@ class _SpeciesTable:
     @classmethod
     def of(cls, basis: Basis, z: int, *, baseline: bool) -> _SpeciesTable:
         atomic = basis.atomic_densities.get(z) if baseline else None
-        primitives = [a for shell in basis.shells[z] for a in shell.exponents]
-        if atomic is not None:
+        shells = [shell for shell in basis.shells[z] if isinstance(shell, Shell)]
+        primitives = [a for shell in shells for a in shell.exponents]
+        if isinstance(atomic, AtomicDensity):
             primitives += atomic.exponents
-        exponents = np.unique(np.array(primitives))
-        l_max = max(shell.l for shell in basis.shells[z])
+        exponents = np.unique(np.array(primitives, dtype=float))
+        l_max = max((shell.l for shell in shells), default=0)
         fixed = np.zeros((len(exponents), (l_max + 1) ** 2))
-        if atomic is not None:
+        if isinstance(atomic, AtomicDensity):
             at = np.searchsorted(exponents, atomic.exponents)
             # S_00 is the constant sqrt(1 / 4 pi)
             np.add.at(fixed[:, 0], at, np.array(atomic.amplitudes) * np.sqrt(4 * np.pi))
         entries: list[tuple[int, int, int, float]] = []
         start = 0
         for shell in basis.shells[z]:
-            rows = np.searchsorted(exponents, shell.exponents)
-            for row, d in zip(rows.tolist(), shell.coefficients, strict=True):
-                entries += [
-                    (row, shell.l**2 + k, start + k, float(d)) for k in range(2 * shell.l + 1)
-                ]
+            if isinstance(shell, Shell):
+                rows = np.searchsorted(exponents, shell.exponents)
+                for row, d in zip(rows.tolist(), shell.coefficients, strict=True):
+                    entries += [
+                        (row, shell.l**2 + k, start + k, float(d)) for k in range(2 * shell.l + 1)
+                    ]
             start += 2 * shell.l + 1
         columns = _transpose(entries)
         return cls(exponents, fixed, *columns)
@@ -267,5 +291,8 @@ class _SpeciesTable:
 
 
 def _transpose(entries: Sequence[tuple[int, int, int, float]]) -> tuple[Any, Any, Any, Any]:
+    if not entries:
+        nothing = np.zeros(0, dtype=int)
+        return nothing, nothing, nothing, np.zeros(0)
     rows, columns, sources, factors = zip(*entries, strict=True)
     return np.array(rows), np.array(columns), np.array(sources), np.array(factors)

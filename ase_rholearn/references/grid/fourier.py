@@ -25,6 +25,7 @@ import torch
 from ase import units
 
 from ...basis import Basis, Shell, solid_harmonics
+from ...basis.numerical import gaussian_shells
 from ...density import Grid
 from .resolution import neighbours, point_lattice
 
@@ -168,7 +169,9 @@ class FourierMetric:
                 chosen,
                 {
                     int(z): _SpeciesTransform.of(
-                        self._basis.shells[int(z)], frequencies, self._images
+                        gaussian_shells(self._basis.shells[int(z)], "fit_grid"),
+                        frequencies,
+                        self._images,
                     )
                     for z in set(self._numbers.tolist())
                 },

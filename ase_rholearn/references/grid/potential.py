@@ -17,6 +17,7 @@ from ase import Atoms, units
 
 from ...basis import Basis, solid_harmonics
 from ...basis.boys import boys
+from ...basis.numerical import gaussian_shells
 
 #: Points that are treated at once.
 _BLOCK = 2**15
@@ -62,7 +63,7 @@ def _interaction(basis: Basis, z: int, vectors: np.ndarray, electrons: np.ndarra
     harmonics = solid_harmonics(torch.from_numpy(vectors), l_max).numpy()
     weighted = harmonics * electrons[:, None]
     parts = []
-    for shell in basis.shells[z]:
+    for shell in gaussian_shells(basis.shells[z], "fit_grid"):
         own = weighted[:, shell.l**2 : (shell.l + 1) ** 2]
         total = np.zeros(2 * shell.l + 1)
         for a, d in zip(shell.exponents, shell.coefficients, strict=True):

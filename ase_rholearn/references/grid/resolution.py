@@ -24,6 +24,7 @@ from ase.data import chemical_symbols
 from ase.geometry import minkowski_reduce
 
 from ...basis import Basis
+from ...basis.numerical import gaussian_shells
 from ...density import Grid
 
 #: Largest product of an exponent and the square of the effective spacing.
@@ -97,7 +98,8 @@ def check_resolution(
     """
     radii = radii or {}
     tightest = {
-        z: max(a for s in basis.shells[z] for a in s.exponents) for z in sorted(set(species))
+        z: max(a for s in gaussian_shells(basis.shells[z], "fit_grid") for a in s.exponents)
+        for z in sorted(set(species))
     }
     # a spacing that is a rounded number must not refuse the exponents made for it
     limit = largest_exponent(spacing) * (1 + 1e-6)

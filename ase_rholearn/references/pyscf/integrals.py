@@ -9,6 +9,7 @@ from ase import Atoms, units
 from ase.data import chemical_symbols
 
 from ...basis import Basis, from_pyscf_order, pyscf_permutation
+from ...basis.numerical import gaussian_density, gaussian_shells
 from ...basis.shells import radial_moment
 
 #: Doubles that one block of three-centre integrals may hold (256 MB).
@@ -42,7 +43,7 @@ def auxiliary_molecule(atoms: Atoms, basis: Basis) -> Any:
                     for a, d in zip(shell.exponents, shell.coefficients, strict=True)
                 ],
             ]
-            for shell in basis.shells[z]
+            for shell in gaussian_shells(basis.shells[z], "auxiliary_molecule (PySCF)")
         ]
         for z in set(atoms.numbers.tolist())
     }
@@ -61,11 +62,15 @@ def metric_matrix(atoms: Atoms, basis: Basis, metric: str = "overlap") -> np.nda
 
 def baseline_molecule(atoms: Atoms, basis: Basis) -> tuple[Any, np.ndarray]:
     """The atomic densities as a PySCF Mole of s functions, and their coefficients (nao,)."""
-    exponents = {z: basis.atomic_densities[z].exponents for z in set(atoms.numbers.tolist())}
+    densities = {
+        z: gaussian_density(basis.atomic_densities[z], "baseline_molecule (PySCF)")
+        for z in set(atoms.numbers.tolist())
+    }
+    exponents = {z: density.exponents for z, density in densities.items()}
     entries = {chemical_symbols[z]: [[0, [a, 1.0]] for a in e] for z, e in exponents.items()}
     # the normalised s function is sqrt(1 / integral) Y_00 exp(-a r^2)
     amplitudes = {
-        z: np.array(basis.atomic_densities[z].amplitudes)
+        z: np.array(densities[z].amplitudes)
         * np.sqrt(4 * np.pi * radial_moment(2 * np.array(e), 2))
         for z, e in exponents.items()
     }
