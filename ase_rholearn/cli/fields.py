@@ -131,7 +131,7 @@ def slice_(
     drawn: Density | DensityDifference = rho - rho.free_atoms() if deformation else rho
     normal = _NORMALS.get(plane)
     ax = drawn.plot(
-        through=through, normal=normal, margin=margin, points=points, limit=limit, title=title
+        plane=through, normal=normal, margin=margin, points=points, limit=limit, title=title
     )
     save_figure(ax.figure, path)  # type: ignore[arg-type]
     typer.echo(f"wrote {path}")

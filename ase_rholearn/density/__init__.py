@@ -1,8 +1,9 @@
 """Electron densities: values, moments, charges, comparison and files."""
 
 from .charges import HirshfeldAtoms
+from .comparison import coulomb_distance, l2_distance, nmae, similarity
 from .density import Density
-from .difference import DensityDifference, nmae
+from .difference import DensityDifference
 from .files import (
     read_chgcar,
     read_cube,
@@ -22,12 +23,15 @@ __all__ = [
     "DensityDifference",
     "Grid",
     "HirshfeldAtoms",
+    "coulomb_distance",
     "grid_frame",
+    "l2_distance",
     "nmae",
     "read_chgcar",
     "read_cube",
     "read_grid",
     "read_xsf",
+    "similarity",
     "write_chgcar",
     "write_cp2k_density",
     "write_cube",

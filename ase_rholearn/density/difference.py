@@ -1,4 +1,4 @@
-"""The difference of densities, and how far apart they are."""
+"""The difference of densities."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 
+from .comparison.expansion import share_functions
 from .density import Density
-from .evaluation.quadrature import molecular_quadrature
 from .evaluation.terms import AtomTerms, density_terms
 from .field import DensityField
 from .frame import grid_frame
@@ -54,7 +54,7 @@ class DensityDifference(DensityField):
         if not others:
             raise TypeError("others is missing: give one density or more to subtract")
         for other in others:
-            check_same_periods(first.atoms, other.atoms)
+            _check_same_periods(first.atoms, other.atoms)
         self.atoms = first.atoms
         self.first = first
         self.others = others
@@ -118,7 +118,7 @@ class DensityDifference(DensityField):
 
     def _terms(self, tolerance: float, smallest: float) -> list[AtomTerms]:
         first, others = self.first, list(self.others)
-        twin = next((rho for rho in others if _same_functions(first, rho)), None)
+        twin = next((rho for rho in others if share_functions(first, rho)), None)
         if twin is None:
             terms = first._terms(tolerance, smallest)
         else:
@@ -143,61 +143,7 @@ class DensityDifference(DensityField):
         }
 
 
-def _same_functions(first: Density, second: Density) -> bool:
-    """Whether two densities are expanded on the same functions at the same places."""
-    one, other = first.atoms, second.atoms
-    return (
-        np.array_equal(one.numbers, other.numbers)
-        and np.array_equal(one.positions, other.positions)
-        and (first.basis is second.basis or first.basis == second.basis)
-    )
-
-
-def nmae(
-    density: Density,
-    reference: Density | Callable[[np.ndarray], np.ndarray],
-    *,
-    level: int = 3,
-    spacing: float = 0.1,
-) -> float:
-    r"""Normalised mean absolute error in percent.
-
-    .. math:: 100 \int |\rho - \rho_{ref}| / \int \rho_{ref}
-
-    Parameters
-    ----------
-    density
-        The density to judge. Its structure and periods define the quadrature.
-    reference
-        Another density, or a function of points (n, 3) in Angstrom that gives
-        e/Angstrom^3.
-    level
-        Quality of the atom-centred quadrature of molecules, 0 to 5.
-    spacing
-        Of the uniform grid that is used for periodic structures, Angstrom.
-    """
-    values = reference.evaluate if isinstance(reference, Density) else reference
-    if isinstance(reference, Density):
-        check_same_periods(density.atoms, reference.atoms)
-    error = norm = 0.0
-    if density.atoms.pbc.any():
-        grid = density.on_grid(spacing)
-        expected = (
-            reference.on_frame(grid).values
-            if isinstance(reference, Density)
-            else values(grid.points().reshape(-1, 3)).reshape(grid.shape)
-        )
-        return float(100 * np.abs(grid.values - expected).sum() / expected.sum())
-    numbers, positions = density.atoms.numbers, density.atoms.positions / units.Bohr
-    for points, weights in molecular_quadrature(numbers, positions, level):
-        angstrom = points * units.Bohr
-        expected = values(angstrom)
-        error += float(weights @ np.abs(density.evaluate(angstrom) - expected))
-        norm += float(weights @ expected)
-    return 100 * error / norm
-
-
-def check_same_periods(first: Atoms, second: Atoms) -> None:
+def _check_same_periods(first: Atoms, second: Atoms) -> None:
     """Raise a ValueError unless two structures repeat in the same way."""
     same = (first.pbc == second.pbc).all() and np.allclose(
         first.cell.array[first.pbc], second.cell.array[second.pbc]

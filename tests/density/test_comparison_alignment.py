@@ -12,9 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from ase_rholearn import Basis, Density
 from ase_rholearn.basis import Shell
-from ase_rholearn.density.comparison.alignment import align
-from ase_rholearn.density.comparison.rigid_motion import transformed
-from ase_rholearn.density.comparison.similarity import similarity
+from ase_rholearn.density.comparison import align, similarity, transformed
 
 MATRIX = Rotation.random(rng=np.random.default_rng(3)).as_matrix()
 

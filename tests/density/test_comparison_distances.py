@@ -14,8 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from ase_rholearn import Basis, Density
 from ase_rholearn.basis import harmonic_rotations, solid_harmonics, to_pyscf_order
-from ase_rholearn.density.comparison.distances import coulomb_distance, l2_distance
-from ase_rholearn.density.comparison.similarity import similarity
+from ase_rholearn.density.comparison import coulomb_distance, l2_distance, similarity
 
 CELL = [[3.4, 0, 0], [0.5, 3.6, 0], [0.3, -0.4, 3.9]]
 UNITS = {"overlap": units.Bohr**-3, "coulomb": units.Hartree}

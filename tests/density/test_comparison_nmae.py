@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.build import molecule
 
 from ase_rholearn import Basis, Density
-from ase_rholearn.density.comparison.nmae import nmae
+from ase_rholearn.density.comparison import nmae
 
 
 def test_short_cut_equals_the_quadrature(

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from ase_rholearn import Basis, Density
 from ase_rholearn.basis import AtomicDensity, Shell
-from ase_rholearn.density.comparison.plane_average import planar_density, planar_potential
+from ase_rholearn.density.comparison import planar_density, planar_potential
 
 CELL = np.array([[4.5, 0, 0], [1.0, 4.8, 0.5], [-0.7, 0.3, 5.0]])
 

@@ -11,7 +11,7 @@ from ase.build import molecule
 from scipy.integrate import cumulative_simpson, lebedev_rule
 
 from ase_rholearn import Basis, Density
-from ase_rholearn.density.comparison.radial_profile import radial_profile
+from ase_rholearn.density.comparison import radial_profile
 
 
 def averaged(rho: Density, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:

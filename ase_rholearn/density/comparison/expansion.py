@@ -24,7 +24,7 @@ NEUTRAL = 1e-6
 def electron_terms(rho: Field) -> list[AtomCharge]:
     """Electrons of every atom, counted positive; nuclei are left out.
 
-    In a difference every atom of the second density follows with the opposite sign.
+    In a difference the atoms of all other densities follow with the opposite sign.
     """
     terms = []
     for sign, part in signed_parts(rho):
@@ -47,7 +47,7 @@ def signed_parts(rho: Field) -> tuple[tuple[float, Density], ...]:
     from ..difference import DensityDifference
 
     if isinstance(rho, DensityDifference):
-        return (1.0, rho.first), (-1.0, rho.second)
+        return ((1.0, rho.first), *((-1.0, other) for other in rho.others))
     return ((1.0, rho),)
 
 
@@ -69,6 +69,11 @@ def share_functions(first: Density, second: Density) -> bool:
 
 
 def _atom_charges(rho: Density, points: np.ndarray) -> list[AtomCharge]:
+    if any(rho.basis.tabulated[int(z)] is not None for z in rho.atoms.numbers):
+        raise ValueError(
+            f"the basis {rho.basis.name!r} has tabulated functions, of which no integrals between "
+            "atoms are known: compare values on a grid, or by nmae()"
+        )
     positions = rho.atoms.positions / units.Bohr
     return atom_charges(rho.basis, rho.atoms.numbers, positions, rho.coefficients, points)
 

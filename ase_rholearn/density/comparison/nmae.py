@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import units
@@ -10,7 +11,9 @@ from ase import units
 from ..density import Density
 from ..evaluation.points import completed_cell
 from ..evaluation.quadrature import molecular_quadrature
-from .expansion import share_functions
+
+if TYPE_CHECKING:
+    from ..difference import DensityDifference
 
 Values = Callable[[np.ndarray], np.ndarray]
 
@@ -30,8 +33,7 @@ def nmae(
 
     .. math:: 100 \int |\rho - \rho_{ref}| / \int \rho_{ref}
 
-    Of densities on the same structure and basis only the difference of the coefficients is
-    evaluated, and the norm is the number of electrons in closed form.
+    Of two densities the norm is the number of electrons in closed form.
 
     Parameters
     ----------
@@ -55,63 +57,61 @@ def nmae(
         The densities have different periods, or an option is bad.
     """
     if isinstance(reference, Density):
-        _ = density - reference  # different periods are refused
-        if share_functions(density, reference):
-            change = _change(density, reference)
-            error = _absolute_error(change, None, level, spacing, core)[0]
-            return 100 * error / reference.number_of_electrons
-    error, norm = _absolute_error(density, reference, level, spacing, core)
+        change = density - reference
+        error, _ = _integrals(density, change.evaluate, change, level, spacing, core)
+        return 100 * error / reference.number_of_electrons
+    error, norm = _integrals(density, reference, None, level, spacing, core)
     return 100 * error / norm
 
 
-def _change(density: Density, reference: Density) -> Density:
-    """``density - reference`` as one expansion, without the atomic densities."""
-    basis = density.basis.with_atomic_densities({})
-    coefficients = density.coefficients - reference.coefficients
-    return Density(density.atoms, basis, coefficients, normalize=False)
-
-
-def _absolute_error(
+def _integrals(
     density: Density,
-    reference: Density | Values | None,
+    values: Values,
+    change: DensityDifference | None,
     level: int,
     spacing: float,
     core: str | None,
 ) -> tuple[float, float]:
-    """Integrals of |density - reference| and of the reference, which is zero for None."""
+    """Integrals of |density - reference| and of the reference.
+
+    ``values`` are those of the change, if there is one, and of the reference otherwise; the
+    second integral is wanted only then.
+    """
     if density.atoms.pbc.any():
-        return _on_grid(density, reference, spacing, core)
-    values = reference.evaluate if isinstance(reference, Density) else reference
+        return _on_grid(density, values, change, spacing, core)
     numbers, positions = density.atoms.numbers, density.atoms.positions / units.Bohr
     error = norm = 0.0
     for points, weights in molecular_quadrature(numbers, positions, level):
         angstrom = points * units.Bohr
-        expected = np.zeros(len(points)) if values is None else values(angstrom)
-        error += float(weights @ np.abs(density.evaluate(angstrom) - expected))
-        norm += float(weights @ expected)
+        found = values(angstrom)
+        difference = found if change else density.evaluate(angstrom) - found
+        error += float(weights @ np.abs(difference))
+        norm += float(weights @ found)
     # weights are in bohr^3
     return error * units.Bohr**3, norm * units.Bohr**3
 
 
 def _on_grid(
-    density: Density, reference: Density | Values | None, spacing: float, core: str | None
+    density: Density,
+    values: Values,
+    change: DensityDifference | None,
+    spacing: float,
+    core: str | None,
 ) -> tuple[float, float]:
-    smooth = reference is None or isinstance(reference, Density)
     if core is None:
-        core = "voxel-average" if smooth and _has_right_angles(density) else "point"
-    if core != "point" and not smooth:
+        core = "voxel-average" if change and _has_right_angles(density) else "point"
+    frame = density.frame(spacing)
+    if change:
+        difference = change.on_frame(frame, core=core)
+        return float(np.abs(difference.values).sum() * frame.voxel_volume), 0.0
+    if core != "point":
         raise ValueError(
             f"core is {core!r} but the reference is a function, which has values at points "
             'only: use core="point"'
         )
-    grid = density.on_grid(spacing, core=core)
-    expected: np.ndarray = np.zeros(grid.shape)
-    if isinstance(reference, Density):
-        expected = reference.on_frame(grid, core=core).values
-    elif reference is not None:
-        expected = reference(grid.points().reshape(-1, 3)).reshape(grid.shape)
-    error = np.abs(grid.values - expected).sum() * grid.voxel_volume
-    return float(error), float(expected.sum() * grid.voxel_volume)
+    found = values(frame.points().reshape(-1, 3)).reshape(frame.shape)
+    error = np.abs(density.on_frame(frame).values - found).sum() * frame.voxel_volume
+    return float(error), float(found.sum() * frame.voxel_volume)
 
 
 def _has_right_angles(density: Density) -> bool:

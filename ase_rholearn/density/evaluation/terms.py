@@ -130,10 +130,12 @@ def density_terms(
         tabulated = basis.tabulated[int(z)]
         for k, atom in enumerate(atoms.tolist()):
             classes = tuple(_classes(table.exponents, weights[k], radii[k], dtype, smallest))
-            numerical = tabulated and AtomTable.of(
-                tabulated, own_coefficients[k], tolerance=tolerance, baseline=baseline
-            )
-            terms[atom] = AtomTerms(positions[atom], classes, numerical)
+            summed = None
+            if tabulated is not None:
+                summed = AtomTable.of(
+                    tabulated, own_coefficients[k], tolerance=tolerance, baseline=baseline
+                )
+            terms[atom] = AtomTerms(positions[atom], classes, summed)
     return [one for one in terms if one is not None]
 
 
