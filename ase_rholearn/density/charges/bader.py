@@ -85,7 +85,8 @@ def bader_atoms(rho: Density, *, spacing: float = 0.08, margin: float = 4.0) -> 
     rho
         The density. Where it leaves out cores, these only mark the places of the atoms.
     spacing
-        Of the grid, Angstrom. Charges are good to some 0.01 e at 0.1 and 0.003 e at 0.05.
+        Of the grid, Angstrom. Turning water against a grid of 0.1 or 0.07 moves its charges by
+        0.01 e, which is what they are good to.
     margin
         Space around a molecule, Angstrom.
     """
@@ -142,11 +143,13 @@ def _has_cores(rho: Density) -> bool:
 def _core_terms(rho: Density) -> list[AtomTerms]:
     """A Gaussian for the electrons that are not part of the density."""
     exponents = torch.tensor([_CORE], dtype=torch.float64)
-    amplitudes = (rho.atoms.numbers - rho.core_charges) * (_CORE / np.pi) ** 1.5
-    weights = torch.from_numpy(amplitudes * np.sqrt(4 * np.pi))
+    cores = rho.atoms.numbers - rho.core_charges
+    # S_00 is the constant sqrt(1 / 4 pi)
+    weights = torch.from_numpy(cores * (_CORE / np.pi) ** 1.5 * np.sqrt(4 * np.pi))
+    positions = rho.atoms.positions / units.Bohr
     return [
-        AtomTerms(centre, (TermClass(3.0, exponents, weight.reshape(1, 1)),))
-        for centre, weight in zip(rho.atoms.positions / units.Bohr, weights, strict=True)
+        AtomTerms(positions[k], (TermClass(3.0, exponents, weights[k].reshape(1, 1)),))
+        for k in np.flatnonzero(cores)
     ]
 
 
