@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import units
 
-from ...basis import AtomicDensity
+from ...basis import FreeAtom
 from ..evaluation.points import Images, compact_blocks, evaluate_at_points
 from ..evaluation.quadrature import atomic_quadrature
 from .deformation import complete_charges, deformation_terms
@@ -122,7 +122,7 @@ class _Shares:
     total: np.ndarray
 
     @classmethod
-    def of(cls, images: Images, free: Sequence[AtomicDensity], points: np.ndarray) -> _Shares:
+    def of(cls, images: Images, free: Sequence[FreeAtom], points: np.ndarray) -> _Shares:
         atoms, density, total = [], np.zeros(len(points)), np.zeros(len(points))
         for index in range(len(images.atom)):
             atom = int(images.atom[index])
@@ -141,7 +141,7 @@ class _Shares:
         ]
         return cls(shares, total)
 
-    def partition(self, points: np.ndarray, free: AtomicDensity, centre: np.ndarray) -> np.ndarray:
+    def partition(self, points: np.ndarray, free: FreeAtom, centre: np.ndarray) -> np.ndarray:
         """Weights of the quadrature grid of one atom: they add up to 1, and vanish at the others.
 
         Not the atom's shares, which are not smooth there.
@@ -151,7 +151,7 @@ class _Shares:
         return own / np.maximum(self.total, np.finfo(float).tiny)
 
 
-def _reach(density: AtomicDensity) -> float:
+def _reach(density: FreeAtom) -> float:
     """Radius (bohr) beyond which a free atom is below ``_VACUUM``."""
     r = np.linspace(0.0, 60.0, 1201)
     above = np.flatnonzero(density.value(r) > _VACUUM)

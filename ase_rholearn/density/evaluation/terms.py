@@ -127,7 +127,7 @@ def density_terms(
             numerical = tabulated and AtomTable.of(
                 tabulated, own_coefficients[k], tolerance=tolerance, baseline=baseline
             )
-            terms[atom] = AtomTerms(positions[atom], classes, numerical)
+            terms[atom] = AtomTerms(positions[atom], classes, numerical or None)
     return [one for one in terms if one is not None]
 
 
