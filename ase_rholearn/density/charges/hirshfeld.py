@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import units
 
-from ...basis import AtomicDensity
+from ...basis import FreeAtom
 from ..evaluation.points import Images, compact_blocks, evaluate_at_points
 from ..evaluation.quadrature import atomic_quadrature
 from .deformation import complete_charges, deformation_terms
@@ -168,7 +168,7 @@ class _FreeAtom:
     values: np.ndarray
 
     @classmethod
-    def of(cls, density: AtomicDensity) -> _FreeAtom:
+    def of(cls, density: FreeAtom) -> _FreeAtom:
         r = np.arange(0.0, 60.0, _STEP)
         # a fitted free atom may end in a tail of the wrong sign
         values = np.maximum(density.value(r), 0.0)

@@ -107,19 +107,14 @@ class AtomTable:
         weights = _weights_of(self.weights[:, :size], derivative)
         harmonics = harmonic_rows(vectors, round(size**0.5) - 1)
         knots = self.spline.knots
-        first, last = (
-            min(int(np.searchsorted(knots, end, side="right")) - 1, len(knots) - 2)
-            for end in (r[0], r[-1])
-        )
-        ends = np.searchsorted(r, knots[first + 1 : last + 1])
-        ends = np.concatenate([[0], ends, [len(r)]])
-        coefficients = self.spline.coefficients[first : last + 1]  # [interval, power, function]
+        intervals = np.minimum(np.searchsorted(knots, r, side="right") - 1, len(knots) - 2)
+        used, starts = np.unique(intervals, return_index=True)
+        coefficients = self.spline.coefficients[used]  # [interval, power, function]
         matrices = np.concatenate([coefficients @ one for one in weights], axis=1)
         sums = np.empty((matrices.shape[1], len(r)))  # [(part, power), point]
-        for k in np.flatnonzero(np.diff(ends)):
-            part = slice(ends[k], ends[k + 1])
-            np.matmul(matrices[k], harmonics[:, part], out=sums[:, part])
-        steps = r - np.repeat(knots[first : last + 1], np.diff(ends))
+        for matrix, start, stop in zip(matrices, starts, [*starts[1:], len(r)], strict=True):
+            np.matmul(matrix, harmonics[:, start:stop], out=sums[:, start:stop])
+        steps = r - knots[intervals]
         parts = sums.reshape(len(weights), DEGREE + 1, len(r))
         return _combined(parts, steps, vectors, r, derivative)
 
