@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ..grid import grid_points
 from .device import usable_device
-from .images import explicit_images, folded_axes
+from .images import PlacedClass, folded_axes, placed_classes
 from .oblique import ObliqueGrid, ObliqueSum
 from .points import evaluate_at_points
 from .separable import OrthogonalGrid, SeparableSum
@@ -33,8 +33,8 @@ _PATIENCE = 3.0
 class GridSum(Protocol):
     """What terms are added to, and the values that come of it."""
 
-    def add_class(self, centre: np.ndarray, terms: TermClass) -> None:
-        """Add the terms of one class of an atom."""
+    def add_class(self, centres: np.ndarray, terms: TermClass) -> None:
+        """Add the terms of one class around some centres: (n, 3) bohr."""
 
     def values(self) -> np.ndarray:
         """Shape (n_rows, ny, nz), once everything has been added."""
@@ -100,8 +100,8 @@ class GridTask:
             return self._values_at_points(rows, progress)
         summed = self._sum(rows)
         for atom in _bar(self._atoms, "atom", progress):
-            for term_class in atom.classes:
-                summed.add_class(atom.centre, term_class)
+            for placed in atom:
+                summed.add_class(placed.centres, placed.terms)
         return summed.values()
 
     def iterate(
@@ -130,9 +130,9 @@ class GridTask:
         return folded_axes(self.cell, self.lattice, self.pbc)
 
     @cached_property
-    def _atoms(self) -> list[AtomTerms]:
-        """Atoms, and those of their images that the grid does not fold."""
-        return explicit_images(
+    def _atoms(self) -> list[list[PlacedClass]]:
+        """Terms of each atom, and of those of its images that the grid does not fold."""
+        return placed_classes(
             self.terms, self.origin, self.cell, self.shape, self.lattice, self.pbc
         )
 
@@ -146,7 +146,7 @@ class GridTask:
         straight = OrthogonalGrid.of(self.origin, self.cell, self.shape, self._folded)
         if straight is not None:
             return SeparableSum(straight, rows, self.dtype, device, self.average)
-        reach = max((atom.classes[0].radius for atom in self._atoms), default=0.0)
+        reach = max((one.terms.radius for atom in self._atoms for one in atom), default=0.0)
         skew = ObliqueGrid.of(self.origin, self.cell, self.shape, self._folded, reach)
         summed = ObliqueSum(skew, rows, self.dtype, device, self.tolerance)
         if not self.average:
@@ -179,12 +179,12 @@ class _AveragedSum:
     voxels: VoxelGrid
     _tight: list[tuple[np.ndarray, TermClass]] = field(init=False, default_factory=list)
 
-    def add_class(self, centre: np.ndarray, terms: TermClass) -> None:
+    def add_class(self, centres: np.ndarray, terms: TermClass) -> None:
         smooth, tight = split_tight(terms, float(np.linalg.norm(self.voxels.steps, axis=1).max()))
         if smooth is not None:
-            self.smooth.add_class(centre, smooth)
+            self.smooth.add_class(centres, smooth)
         if tight is not None:
-            self._tight.append((centre, tight))
+            self._tight += [(centre, tight) for centre in centres]
 
     def values(self) -> np.ndarray:
         values = self.smooth.values()

@@ -8,12 +8,12 @@ reach of the frame become atoms of their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
-from .terms import AtomTerms
+from .terms import AtomTerms, TermClass
 
 #: What an edge may differ from a period, in units of the longest edge.
 _SAME = 1e-12
@@ -46,15 +46,31 @@ def folded_axes(cell: np.ndarray, lattice: np.ndarray, pbc: np.ndarray) -> np.nd
     return np.asarray(np.abs(nearest - cell).max(axis=1) <= slack)
 
 
-def explicit_images(
+@dataclass(frozen=True)
+class PlacedClass:
+    """Terms around an atom and around those of its images that are not folded.
+
+    Attributes
+    ----------
+    terms
+        One class of the atom.
+    centres
+        Shape (n_images, 3), bohr.
+    """
+
+    terms: TermClass
+    centres: np.ndarray
+
+
+def placed_classes(
     terms: Sequence[AtomTerms],
     origin: np.ndarray,
     cell: np.ndarray,
     shape: Sequence[int],
     lattice: np.ndarray,
     pbc: np.ndarray,
-) -> list[AtomTerms]:
-    """Atoms and images that reach into a frame, one of those that its folded axes add up.
+) -> list[list[PlacedClass]]:
+    """What reaches into a frame, by atoms; of images that its folded axes add up, one.
 
     Parameters
     ----------
@@ -71,24 +87,31 @@ def explicit_images(
     folded = folded_axes(cell, lattice, pbc)
     # components along the edges of the frame, in which it goes from 0 to 1
     inverse = np.linalg.inv(cell)
+    lengths = np.linalg.norm(inverse, axis=0)
     centres = (np.array([atom.centre for atom in terms]) - origin) @ inverse
-    reaches = np.array([atom.classes[0].radius for atom in terms])
+    reach = max(atom.classes[0].radius for atom in terms)
     # averages over voxels reach half a voxel further
-    margins = reaches[:, None] * np.linalg.norm(inverse, axis=0) + 1 / np.array(shape)
+    margins = reach * lengths + 1 / np.array(shape)
     periods = lattice[pbc] @ inverse
     low = np.where(folded, -_CUT, (-margins - centres).min(axis=0))
     high = np.where(folded, 1 - _CUT, (1 + margins - centres).max(axis=0))
     shifts = _combinations(periods, low, high) @ periods
     inside = (shifts >= -_CUT) & (shifts < 1 - _CUT)
     shifts = shifts[inside[:, folded].all(axis=1)]
-    moved = centres[:, None] + shifts  # [atom, shift, axis]
-    near = (moved >= -margins[:, None]) & (moved <= 1 + margins[:, None])
-    atoms, chosen = np.nonzero(near[..., ~folded].all(axis=2))
     vectors = shifts @ cell
-    return [
-        replace(terms[atom], centre=terms[atom].centre + vectors[shift])
-        for atom, shift in zip(atoms.tolist(), chosen.tolist(), strict=True)
-    ]
+    placed = []
+    for atom, centre in zip(terms, centres, strict=True):
+        # distance from the planes that bound the frame, bohr
+        outside = (np.abs(centre + shifts - 0.5) - 0.5 - 1 / np.array(shape)) / lengths
+        distance = outside[:, ~folded].max(axis=1, initial=0.0)
+        placed.append(
+            [
+                PlacedClass(one, atom.centre + vectors[distance <= one.radius])
+                for one in atom.classes
+                if distance.min() <= one.radius
+            ]
+        )
+    return placed
 
 
 def _combinations(periods: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

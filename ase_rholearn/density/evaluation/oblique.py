@@ -103,7 +103,7 @@ class ObliqueGrid:
         return bool(np.abs(self.steps[:2, 2]).max() > RIGHT_ANGLE * np.abs(self.steps).max())
 
     def coarser(self, shortest: float) -> ObliqueGrid:
-        """The grid with no more points along u and v than a wave vector, bohr^-1, needs."""
+        """The grid with no more points along folded u and v than a wave vector, bohr^-1, needs."""
         n_u, n_v, n_w = self.shape
         edges = self.steps * np.array(self.shape)[:, None]
         # a component that has m periods along an edge has a wave vector of at least
@@ -189,18 +189,20 @@ class ObliqueSum:
         first = self.grid.order[0] == 0
         self._u, self._w = (self.rows, every[1]) if first else (every[0], self.rows)
 
-    def add_class(self, centre: np.ndarray, terms: TermClass) -> None:
-        """Add the terms of one class of an atom."""
+    def add_class(self, centres: np.ndarray, terms: TermClass) -> None:
+        """Add the terms of one class around some centres: (n, 3) bohr."""
         frame = self.grid.frame
         rotated = frame.terms(terms)
-        grid = self.grid.coarser(self._shortest(rotated))
+        grid = self.grid
+        if any(grid.folded[:2]):
+            grid = grid.coarser(self._shortest(rotated))
         if grid.shape not in self._planes:
             # fewer points are interpolated from all of their planes
             u = self._u if grid.shape[0] == self.grid.shape[0] else range(grid.shape[0])
             self._planes[grid.shape] = _Planes(
                 grid, u, self._w, self.dtype, self.device, self.tolerance
             )
-        self._planes[grid.shape].add_class(frame.components(centre), rotated)
+        self._planes[grid.shape].add_class(frame.components(centres), rotated)
 
     def values(self) -> np.ndarray:
         """In the order of the axes of the grid: shape (len(rows), ny, nz)."""
@@ -273,18 +275,23 @@ class _Planes:
         rows = len(self.u) * self.grid.shape[1]
         self.summed = torch.zeros((rows, width), dtype=dtype, device=self.device)
 
-    def add_class(self, centre: np.ndarray, terms: TermClass) -> None:
-        """Add terms around a centre, both in the frame."""
-        target, points = self.grid.plane_points(centre, terms.radius, self.u)
-        if len(target) == 0:
+    def add_class(self, centres: np.ndarray, terms: TermClass) -> None:
+        """Add terms around centres, both in the frame."""
+        found = [self.grid.plane_points(centre, terms.radius, self.u) for centre in centres]
+        used = [n for n, (target, _) in enumerate(found) if len(target)]
+        if not used:
             return
         weights, k, term = monomials(terms)
         factors = _Plane(weights, terms.exponents, k, term)
-        target, points = target.to(self.device), points.to(self.device)
         if self.grid.has_shifts:
-            self._add_series(target, points, factors, terms.radius)
-        else:
-            self._add_rows(target, points, factors, float(centre[2]), terms.radius)
+            # rows of all centres look the same
+            target, points = (torch.cat([found[n][part] for n in used]) for part in (0, 1))
+            self._add_series(target.to(self.device), points.to(self.device), factors, terms.radius)
+            return
+        factors = factors.to(self.device)
+        for n in used:
+            target, points = (one.to(self.device) for one in found[n])
+            self._add_rows(target, points, factors, float(centres[n, 2]), terms.radius)
 
     # w normal to u and v -----------------------------------------------------------
 
@@ -302,7 +309,6 @@ class _Planes:
         pieces: Pieces = clipped(wrapped(window, axis.n), self.w)
         if not pieces:
             return
-        factors = factors.to(self.device)
         tables = axis.tables(window, centre, radius, factors.exponents, factors.degree)
         right = tables[factors.term, factors.k].to(self.dtype)  # [(k, term), w]
         # many images of small cells share a row: they are added before the product

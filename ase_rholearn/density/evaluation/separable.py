@@ -173,26 +173,36 @@ class SeparableSum:
         """What has been added up: shape (len(rows), ny, nz)."""
         return self._values.cpu().numpy()
 
-    def add_class(self, centre: np.ndarray, terms: TermClass) -> None:
-        """Add the terms of one class of an atom."""
-        axes = self.grid.axes
-        step = max(axis.step for axis in axes)
+    def add_class(self, centres: np.ndarray, terms: TermClass) -> None:
+        """Add the terms of one class around some centres: (n, 3) bohr."""
+        step = max(axis.step for axis in self.grid.axes)
         tight = terms.exponents * step**2 > (TIGHT if self.average else math.inf)
         # the nearest voxel may hold a tight term that its point does not feel
         radius = terms.radius + (step / 2 if tight.any() else 0.0)
-        centre = self.grid.frame.components(centre)
-        windows = [axis.window(c, radius) for axis, c in zip(axes, centre, strict=True)]
-        pieces = [wrapped(window, axis.n) for window, axis in zip(windows, axes, strict=True)]
-        pieces[0] = clipped(pieces[0], self.rows)
-        if not all(pieces):
-            return
-        exponents = terms.exponents.to(self.device)
-        averaged = torch.nonzero(tight).squeeze(1).to(self.device)
+        factors: _Factors | None = None
+        for centre in self.grid.frame.components(centres):
+            windows = [
+                axis.window(c, radius) for axis, c in zip(self.grid.axes, centre, strict=True)
+            ]
+            pieces = [wrapped(w, axis.n) for w, axis in zip(windows, self.grid.axes, strict=True)]
+            pieces[0] = clipped(pieces[0], self.rows)
+            if all(pieces):
+                factors = factors or _Factors.of(self.grid.frame.terms(terms), tight, self.device)
+                self._add(factors, centre, radius, windows, pieces)
+
+    def _add(
+        self,
+        factors: _Factors,
+        centre: np.ndarray,
+        radius: float,
+        windows: list[range],
+        pieces: list[Pieces],
+    ) -> None:
+        weights, k, term = factors.weights, factors.k, factors.term
         x, y, z = (
-            axis.tables(window, float(c), radius, exponents, terms.l_max, averaged)
-            for axis, window, c in zip(axes, windows, centre, strict=True)
+            axis.tables(window, c, radius, factors.exponents, factors.degree, factors.averaged)
+            for axis, window, c in zip(self.grid.axes, windows, centre.tolist(), strict=True)
         )  # each [term, power, point]
-        weights, k, term = (one.to(self.device) for one in monomials(self.grid.frame.terms(terms)))
         right = z[term, k].to(self.dtype)  # [(k, term), z]
         along_x = torch.bmm(weights, x[term]).to(self.dtype)  # [(k, term), j, x]
         along_y = y[term].to(self.dtype)  # [(k, term), j, y]
@@ -201,6 +211,37 @@ class SeparableSum:
             # [(k, term), x, y] = sum_j (sum_i C_ijk,term x^i) y^j
             left = torch.bmm(along_x[..., source].transpose(1, 2), along_y)
             _add_product(self._values[target], left, right, pieces[1:])
+
+
+@dataclass(frozen=True)
+class _Factors:
+    """A class of terms as products of functions of x, y and z, on a device.
+
+    Attributes
+    ----------
+    weights, k, term
+        See :func:`monomials`.
+    exponents
+        Of the terms.
+    averaged
+        Indices of terms that are averaged over voxels.
+    """
+
+    weights: torch.Tensor
+    k: torch.Tensor
+    term: torch.Tensor
+    exponents: torch.Tensor
+    averaged: torch.Tensor
+
+    @classmethod
+    def of(cls, terms: TermClass, tight: torch.Tensor, device: torch.device) -> _Factors:
+        tensors = (*monomials(terms), terms.exponents, torch.nonzero(tight).squeeze(1))
+        return cls(*(one.to(device) for one in tensors))
+
+    @property
+    def degree(self) -> int:
+        """Highest power of a coordinate."""
+        return self.weights.shape[1] - 1
 
 
 def monomials(terms: TermClass) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
