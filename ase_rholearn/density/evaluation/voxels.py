@@ -2,7 +2,7 @@
 
 A voxel is a parallelepiped around its point. Terms are evaluated at the middles of the cells of
 a finer grid around their centre, as fine as their exponents need, and the cells are added up to
-voxels. That keeps the integral; what each voxel gets of it is right to some 1e-4.
+voxels. That keeps the integral; each average is right to some 1e-3 of the largest.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .terms import TermClass, term_radii
 #: of smoother ones add up to their integral within exp(-pi^2 / 0.15) = 1e-28.
 TIGHT = 0.15
 
-#: The same for the steps of the finer grid: the integral is right to exp(-pi^2 / 0.4) = 2e-11.
-_FINE = 0.4
+#: The same for the steps of the finer grid: the integral is right to exp(-pi^2 / 0.2) = 4e-22.
+_FINE = 0.2
 
 #: Means over cells from values at the middles of two neighbours before to two behind.
 _CELL_MEAN = np.array([[0, 0, 1, 0, 0], [0, 1, -2, 1, 0], [1, -4, 6, -4, 1]]).T @ np.array(
