@@ -15,7 +15,7 @@ from reference_density import brute_force
 
 from ase_rholearn import Basis, Density
 from ase_rholearn.basis import from_pyscf
-from ase_rholearn.density import grid_frame
+from ase_rholearn.density import Grid, grid_frame
 
 
 @pytest.fixture
@@ -156,11 +156,9 @@ def test_wrong_options(water_density: Density, crystal_density: Density) -> None
         water_density.on_grid(dtype="int8")
     with pytest.raises(ValueError, match="memory is 0: give a positive number of bytes"):
         water_density.iterate_grid(memory=0)
-    atoms = crystal_density.atoms.copy()
-    atoms.cell[:] += [[0, 0.1, 0.2], [0.3, 0, 0.1], [0.2, 0.2, 0]]
-    skew = Density(atoms, crystal_density.basis, crystal_density.raw_coefficients)
-    with pytest.raises(ValueError, match='core is "voxel-average" but the grid is not along'):
-        skew.on_grid(core="voxel-average")
+    flat = Grid(np.zeros((2, 2, 1)), np.zeros(3), np.diag([1.0, 1.0, 0.0]))
+    with pytest.raises(ValueError, match='core is "voxel-average" but the voxels have no volume'):
+        crystal_density.on_frame(flat, core="voxel-average")
 
 
 # memory ------------------------------------------------------------------------------------

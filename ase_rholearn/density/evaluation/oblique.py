@@ -3,9 +3,10 @@
 One axis w of the grid becomes the third axis of a frame, in which an atom's terms are sums
 of products of a function of the plane normal to w and a function of w. Where w is normal to
 the other two axes u and v, that is all. Where it is not, the points of a row along w are
-shifted by an amount that depends on u and v; w is periodic then, and the sum over its images
-is a Fourier series in which a shift is a phase. Rows are added up as series, which one
-Fourier transform at the end turns into values.
+shifted by an amount that depends on u and v; w is periodic then, or is made so with a period
+that no term reaches across, and the sum over its images is a Fourier series in which a shift
+is a phase. Rows are added up as series, which one Fourier transform at the end turns into
+values.
 
 Where u and v are periodic, smooth terms are added up on fewer points of the plane, as many as
 their wavelengths need, and interpolated by trigonometric polynomials, exactly.
@@ -18,12 +19,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from ...basis import solid_harmonics
-from .separable import Axis, Pieces, cartesian_weights, clipped, wrapped
+from .axes import CartesianFrame
+from .separable import RIGHT_ANGLE, Axis, Pieces, clipped, monomials, wrapped
 from .terms import TermClass, monomial_radii
-
-#: Largest cosine between two axes that counts as a right angle.
-_RIGHT_ANGLE = 1e-12
 
 #: Numbers that one temporary matrix may hold.
 _TEMPORARY = 2**21
@@ -46,56 +44,66 @@ class ObliqueGrid:
     ----------
     order
         Which axes of the grid are u, v and w.
-    rotation
-        Rows are the axes of the frame; the third is along w: shape (3, 3), right- or
-        left-handed.
+    frame
+        Its third axis is along w.
     origin, steps
         First point (3,) and steps along u, v, w (3, 3) in the frame.
-    shape, periodic
-        Points along u, v, w, and whether images repeat along them.
+    shape
+        Points along u, v and w. Where w is skew but not folded, more than the grid has: its
+        period is so long that no term reaches the grid's own points twice.
+    own_w
+        Points along w that the grid itself has.
+    folded
+        Whether both ends of u, v and w are the same.
     """
 
     order: tuple[int, int, int]
-    rotation: np.ndarray
+    frame: CartesianFrame
     origin: np.ndarray
     steps: np.ndarray
     shape: tuple[int, int, int]
-    periodic: tuple[bool, bool, bool]
+    own_w: int
+    folded: tuple[bool, bool, bool]
 
     @classmethod
     def of(
-        cls, origin: np.ndarray, cell: np.ndarray, shape: tuple[int, int, int], pbc: np.ndarray
-    ) -> ObliqueGrid | None:
-        """The grid, or None if no axis is normal to the others or periodic."""
-        directions = cell / np.linalg.norm(cell, axis=1)[:, None]
-        cosines = np.abs(directions @ directions.T) - np.eye(3)
-        normal = np.flatnonzero(cosines.max(axis=1) <= _RIGHT_ANGLE)
-        candidates = normal if len(normal) else np.flatnonzero(pbc)
-        if len(candidates) == 0:
-            return None
-        w = int(candidates[-1])
+        cls,
+        origin: np.ndarray,
+        cell: np.ndarray,
+        shape: tuple[int, int, int],
+        folded: np.ndarray,
+        reach: float,
+    ) -> ObliqueGrid:
+        """The grid for terms that reach so far, in bohr."""
+        w = _third_axis(cell, folded)
         u, v = (k for k in range(3) if k != w)
         order = (u, v, w)
         # columns of the QR factor: w, then what u and v have besides
-        frame = np.linalg.qr(cell[[w, u, v]].T)[0]
-        frame[:, 0] *= np.sign(frame[:, 0] @ cell[w])
-        rotation = frame[:, [1, 2, 0]].T
-        steps = cell[list(order)] / np.array([shape[k] for k in order])[:, None] @ rotation.T
-        sizes = (shape[u], shape[v], shape[w])
-        periodic = (bool(pbc[u]), bool(pbc[v]), bool(pbc[w]))
-        return cls(order, rotation, rotation @ origin, steps, sizes, periodic)
+        axes = np.linalg.qr(cell[[w, u, v]].T)[0]
+        axes[:, 0] *= np.sign(axes[:, 0] @ cell[w])
+        frame = CartesianFrame(axes[:, [1, 2, 0]].T)
+        steps = frame.components(cell[list(order)] / np.array(shape)[list(order), None])
+        grid = cls(
+            order,
+            frame,
+            frame.components(origin),
+            steps,
+            (shape[u], shape[v], shape[w]),
+            shape[w],
+            (bool(folded[u]), bool(folded[v]), bool(folded[w])),
+        )
+        if grid.folded[2] or not grid.has_shifts:
+            return grid
+        padding = int(np.ceil(2 * reach / steps[2, 2])) + 1
+        return replace(grid, shape=(*grid.shape[:2], grid.shape[2] + padding))
 
     @property
     def has_shifts(self) -> bool:
         """Whether w is not normal to the plane of u and v."""
-        return bool(np.abs(self.steps[:2, 2]).max() > _RIGHT_ANGLE * np.abs(self.steps).max())
-
-    def accumulator(self, rows: range, dtype: torch.dtype, tolerance: float) -> ObliqueSum:
-        """What terms are added to; ``rows`` are indices along the grid's own first axis."""
-        return ObliqueSum(self, rows, dtype, tolerance)
+        return bool(np.abs(self.steps[:2, 2]).max() > RIGHT_ANGLE * np.abs(self.steps).max())
 
     def coarser(self, shortest: float) -> ObliqueGrid:
-        """The grid with no more points along u and v than a wave vector, bohr^-1, needs."""
+        """The grid with no more points along folded u and v than a wave vector, bohr^-1, needs."""
         n_u, n_v, n_w = self.shape
         edges = self.steps * np.array(self.shape)[:, None]
         # a component that has m periods along an edge has a wave vector of at least
@@ -103,7 +111,7 @@ class ObliqueGrid:
         needed = 2 * np.floor(shortest * np.linalg.norm(edges, axis=1) / (2 * np.pi)) + 1
         sizes = [
             min([n, *(size for size in _SIZES if size >= least)]) if periodic else n
-            for n, least, periodic in zip((n_u, n_v), needed, self.periodic, strict=False)
+            for n, least, periodic in zip((n_u, n_v), needed, self.folded, strict=False)
         ]
         shape = (sizes[0], sizes[1], n_w)
         return replace(self, shape=shape, steps=edges / np.array(shape)[:, None])
@@ -127,58 +135,88 @@ class ObliqueGrid:
         indices = []
         for k, wanted in enumerate((rows, range(self.shape[1]))):
             index = np.arange(np.ceil(middle[k] - reach[k]), np.floor(middle[k] + reach[k]) + 1)
-            inside = index % self.shape[k] if self.periodic[k] else index
+            inside = index % self.shape[k] if self.folded[k] else index
             used = (inside >= wanted.start) & (inside < wanted.stop)
             indices.append((index[used], inside[used].astype(int) - wanted.start))
         (u, target_u), (v, target_v) = indices
         points = start + u[:, None, None] * self.steps[0] + v[None, :, None] * self.steps[1]
         near = (points[..., :2] ** 2).sum(axis=2) <= radius**2
+        if self.has_shifts and not self.folded[2]:
+            # rows out of reach along w must not feel the term one period on
+            length = self.steps[2, 2] * self.shape[2] - 2 * radius
+            near &= (points[..., 2] <= radius) & (points[..., 2] >= -radius - length)
         target = target_u[:, None] * self.shape[1] + target_v[None, :]
         return torch.from_numpy(target[near]), torch.from_numpy(points[near])
 
 
+def _third_axis(cell: np.ndarray, folded: np.ndarray) -> int:
+    """The axis that is taken for w: normal to the others, or folded, or long."""
+    directions = cell / np.linalg.norm(cell, axis=1)[:, None]
+    cosines = np.abs(directions @ directions.T) - np.eye(3)
+    normal = np.flatnonzero(cosines.max(axis=1) <= RIGHT_ANGLE)
+    candidates = normal if len(normal) else np.flatnonzero(folded)
+    if len(candidates):
+        return int(candidates[-1])
+    # not the first one, along which slabs are cut
+    return 1 + int(np.argmax(np.linalg.norm(cell[1:], axis=1)))
+
+
 @dataclass
 class ObliqueSum:
-    """The sum of terms in some planes of a grid."""
+    """The sum of terms in some planes of a grid.
+
+    Attributes
+    ----------
+    grid
+        Where.
+    rows
+        Planes along the grid's own first axis.
+    dtype, device
+        Of the values and of the matrix products.
+    tolerance
+        Of the terms, e/bohr^3.
+    """
 
     grid: ObliqueGrid
     rows: range
     dtype: torch.dtype
+    device: torch.device
     tolerance: float
     _planes: dict[tuple[int, int, int], _Planes] = field(init=False, default_factory=dict)
-    # harmonics of a vector are these combinations of those of its components in the frame
-    _rotations: dict[int, torch.Tensor] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        n_u, _, n_w = self.grid.shape
+        every = range(self.grid.shape[0]), range(self.grid.own_w)
         first = self.grid.order[0] == 0
-        self._u, self._w = (self.rows, range(n_w)) if first else (range(n_u), self.rows)
+        self._u, self._w = (self.rows, every[1]) if first else (every[0], self.rows)
 
-    def add_class(self, centre: np.ndarray, terms: TermClass) -> None:
-        """Add the terms of one class of an atom."""
-        rotated = TermClass(
-            terms.radius, terms.exponents, terms.weights @ self._rotation(terms.l_max)
-        )
-        grid = self.grid.coarser(self._shortest(rotated))
+    def add_class(self, centres: np.ndarray, terms: TermClass) -> None:
+        """Add the terms of one class around some centres: (n, 3) bohr."""
+        frame = self.grid.frame
+        rotated = frame.terms(terms)
+        grid = self.grid
+        if any(grid.folded[:2]):
+            grid = grid.coarser(self._shortest(rotated))
         if grid.shape not in self._planes:
             # fewer points are interpolated from all of their planes
             u = self._u if grid.shape[0] == self.grid.shape[0] else range(grid.shape[0])
-            self._planes[grid.shape] = _Planes(grid, u, self._w, self.dtype, self.tolerance)
-        self._planes[grid.shape].add_class(self.grid.rotation @ centre, rotated)
+            self._planes[grid.shape] = _Planes(
+                grid, u, self._w, self.dtype, self.device, self.tolerance
+            )
+        self._planes[grid.shape].add_class(frame.components(centres), rotated)
 
     def values(self) -> np.ndarray:
         """In the order of the axes of the grid: shape (len(rows), ny, nz)."""
         n_u, n_v, n_w = self.grid.shape
         width = n_w // 2 + 1 if self.grid.has_shifts else len(self._w)
         dtype = self.dtype.to_complex() if self.grid.has_shifts else self.dtype
-        summed = torch.zeros((len(self._u), n_v, width), dtype=dtype)
+        summed = torch.zeros((len(self._u), n_v, width), dtype=dtype, device=self.device)
         while self._planes:
             shape, planes = self._planes.popitem()
             part = planes.summed.reshape(len(planes.u), shape[1], width)
             if shape[1] < n_v:
-                part = _interpolation(shape[1], range(n_v), n_v).to(dtype) @ part
+                part = _interpolation(shape[1], range(n_v), n_v).to(summed) @ part
             if shape[0] < n_u:
-                matrix = _interpolation(shape[0], self._u, n_u).to(dtype)
+                matrix = _interpolation(shape[0], self._u, n_u).to(summed)
                 summed.view(len(matrix), -1).addmm_(matrix, part.reshape(shape[0], -1))
             else:
                 summed += part
@@ -188,7 +226,7 @@ class ObliqueSum:
             summed = torch.fft.irfft(summed, n=n_w, norm="forward")
             summed = summed[..., self._w.start : self._w.stop]
         back = np.argsort(self.grid.order).tolist()
-        return summed.permute(*back).contiguous().numpy()
+        return summed.permute(*back).contiguous().cpu().numpy()
 
     def _shortest(self, terms: TermClass) -> float:
         """Length of wave vectors beyond which the terms have nothing, bohr^-1.
@@ -207,14 +245,6 @@ class ObliqueSum:
             reach = monomial_radii(1 / (4 * a), bound, l, _SERIES * self.tolerance)
             longest = max(longest, float(reach.max()))
         return longest
-
-    def _rotation(self, l_max: int) -> torch.Tensor:
-        if l_max not in self._rotations:
-            inside = np.random.default_rng(0).normal(size=(4 * (l_max + 1) ** 2, 3))
-            outside = torch.from_numpy(inside @ self.grid.rotation)
-            here, there = (solid_harmonics(v, l_max) for v in (torch.from_numpy(inside), outside))
-            self._rotations[l_max] = torch.linalg.lstsq(here, there).solution.T
-        return self._rotations[l_max]
 
 
 @dataclass
@@ -235,26 +265,33 @@ class _Planes:
     u: range
     w: range
     dtype: torch.dtype
+    device: torch.device
     tolerance: float
     summed: torch.Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         width = self.grid.shape[2] // 2 + 1 if self.grid.has_shifts else len(self.w)
         dtype = self.dtype.to_complex() if self.grid.has_shifts else self.dtype
-        self.summed = torch.zeros((len(self.u) * self.grid.shape[1], width), dtype=dtype)
+        rows = len(self.u) * self.grid.shape[1]
+        self.summed = torch.zeros((rows, width), dtype=dtype, device=self.device)
 
-    def add_class(self, centre: np.ndarray, terms: TermClass) -> None:
-        """Add terms around a centre, both in the frame."""
-        target, points = self.grid.plane_points(centre, terms.radius, self.u)
-        if len(target) == 0:
+    def add_class(self, centres: np.ndarray, terms: TermClass) -> None:
+        """Add terms around centres, both in the frame."""
+        found = [self.grid.plane_points(centre, terms.radius, self.u) for centre in centres]
+        used = [n for n, (target, _) in enumerate(found) if len(target)]
+        if not used:
             return
-        cartesian = cartesian_weights(terms)  # [k, term, j, i]
-        k, term = torch.nonzero(cartesian.abs().amax(dim=(2, 3)), as_tuple=True)
-        factors = _Plane(cartesian[k, term], terms.exponents, term)
+        weights, k, term = monomials(terms)
+        factors = _Plane(weights, terms.exponents, k, term)
         if self.grid.has_shifts:
-            self._add_series(target, points, factors, k, terms.radius)
-        else:
-            self._add_rows(target, points, factors, k, float(centre[2]), terms)
+            # rows of all centres look the same
+            target, points = (torch.cat([found[n][part] for n in used]) for part in (0, 1))
+            self._add_series(target.to(self.device), points.to(self.device), factors, terms.radius)
+            return
+        factors = factors.to(self.device)
+        for n in used:
+            target, points = (one.to(self.device) for one in found[n])
+            self._add_rows(target, points, factors, float(centres[n, 2]), terms.radius)
 
     # w normal to u and v -----------------------------------------------------------
 
@@ -263,23 +300,21 @@ class _Planes:
         target: torch.Tensor,
         points: torch.Tensor,
         factors: _Plane,
-        k: torch.Tensor,
         centre: float,
-        terms: TermClass,
+        radius: float,
     ) -> None:
         grid = self.grid
-        axis = Axis(float(grid.origin[2]), float(grid.steps[2, 2]), grid.shape[2], grid.periodic[2])
-        window = axis.window(centre, terms.radius)
+        axis = Axis(float(grid.origin[2]), float(grid.steps[2, 2]), grid.shape[2], grid.folded[2])
+        window = axis.window(centre, radius)
         pieces: Pieces = clipped(wrapped(window, axis.n), self.w)
         if not pieces:
             return
-        nothing = torch.zeros(len(terms.exponents), dtype=torch.bool)
-        tables = axis.tables(window, centre, terms.radius, terms, nothing)
-        right = tables[factors.term, k].to(self.dtype)  # [(k, term), w]
+        tables = axis.tables(window, centre, radius, factors.exponents, factors.degree)
+        right = tables[factors.term, factors.k].to(self.dtype)  # [(k, term), w]
         # many images of small cells share a row: they are added before the product
         folds = len(target) > len(self.summed)
-        folded = torch.zeros((len(self.summed) if folds else 0, len(k)), dtype=self.dtype)
-        step = max(1, _TEMPORARY // (len(k) + len(window)))
+        folded = right.new_zeros((len(self.summed) if folds else 0, len(right)))
+        step = max(1, _TEMPORARY // (len(right) + len(window)))
         for start in range(0, len(target), step):
             chosen = slice(start, start + step)
             left = factors.values(points[chosen]).to(self.dtype)
@@ -291,36 +326,46 @@ class _Planes:
         for tw, sw in pieces if folds else ():
             self.summed[:, tw].addmm_(folded, right[:, sw])
 
-    # any direction of a periodic w --------------------------------------------------
+    # any direction of w --------------------------------------------------------------
 
     def _add_series(
-        self,
-        target: torch.Tensor,
-        points: torch.Tensor,
-        factors: _Plane,
-        k: torch.Tensor,
-        radius: float,
+        self, target: torch.Tensor, points: torch.Tensor, factors: _Plane, radius: float
     ) -> None:
         n = self.grid.shape[2]
         period = float(self.grid.steps[2, 2]) * n
+        even, odd, real, imaginary = self._series(factors, radius, period)
+        factors = factors.to(self.device)
+        count = real.shape[1]
+        step = max(1, _TEMPORARY // max(1, len(factors.k) + 3 * count))
+        for start in range(0, len(target), step):
+            chosen = slice(start, start + step)
+            left = factors.values(points[chosen])
+            rows = torch.complex(left[:, even] @ real, left[:, odd] @ imaginary)
+            rows *= _phases(points[chosen, 2] * (2 * np.pi / period), count)
+            self._fold(target[chosen], rows.to(self.summed.dtype))
+
+    def _series(
+        self, factors: _Plane, radius: float, period: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Functions of even and of odd k, and their series along w, as far as they matter.
+
+        Those of even k are real: [function, q], the others the imaginary parts of such. The
+        lengths are found on the processor.
+        """
+        k = factors.k
         largest = float(factors.exponents.max())
         last = int(_LAST_COMPONENT * 2 * np.sqrt(largest) * period / (2 * np.pi)) + 1
-        series = _gaussian_series(factors.exponents, int(k.max()), period, last)
+        series = _gaussian_series(factors.exponents, factors.degree, period, last)
         right = series[factors.term, k]  # [(k, term), q], times (-i)^k
         size = factors.bounds(radius) @ right.abs()
         needed = torch.nonzero(size > _SERIES * self.tolerance)
         count = int(needed.max()) + 1 if len(needed) else 0
-        right = right[:, :count]
-        odd = (k % 2).bool()
         signs = torch.where(k // 2 % 2 == 0, 1.0, -1.0)[:, None]  # of (-i)^k = +-1 or -+i
-        real, imaginary = ((signs * right)[~odd], (-signs * right)[odd])
-        step = max(1, _TEMPORARY // max(1, len(k) + 3 * count))
-        for start in range(0, len(target), step):
-            chosen = slice(start, start + step)
-            left = factors.values(points[chosen])
-            rows = torch.complex(left[:, ~odd] @ real, left[:, odd] @ imaginary)
-            rows *= _phases(points[chosen, 2] * (2 * np.pi / period), count)
-            self._fold(target[chosen], rows.to(self.summed.dtype))
+        right = signs * right[:, :count]
+        even, odd = (torch.nonzero(k % 2 == parity).squeeze(1) for parity in (0, 1))
+        tensors = even, odd, right[even], -right[odd]
+        first, second, third, fourth = (one.to(self.device) for one in tensors)
+        return first, second, third, fourth
 
     def _fold(self, target: torch.Tensor, rows: torch.Tensor) -> None:
         """Add components q >= 0, of which those beyond the grid's own count as lower ones."""
@@ -345,13 +390,24 @@ class _Plane:
         C[function, j, i].
     exponents
         Of the terms.
-    term
-        Term of each function.
+    k, term
+        Power of z that belongs to each function, and its term.
     """
 
     weights: torch.Tensor
     exponents: torch.Tensor
+    k: torch.Tensor
     term: torch.Tensor
+
+    @property
+    def degree(self) -> int:
+        """Highest power of a coordinate."""
+        return self.weights.shape[1] - 1
+
+    def to(self, device: torch.device) -> _Plane:
+        """The same functions on another device."""
+        tensors = (self.weights, self.exponents, self.k, self.term)
+        return _Plane(*(one.to(device) for one in tensors))
 
     def values(self, points: torch.Tensor) -> torch.Tensor:
         """Shape (n_points, n_functions), the points fastest in memory."""
@@ -396,7 +452,7 @@ def _gaussian_series(a: torch.Tensor, degree: int, period: float, last: int) -> 
 
 def _powers(x: torch.Tensor, size: int) -> torch.Tensor:
     """x^i, i = 0 .. size - 1: shape (size, len(x))."""
-    powers = torch.ones((size, len(x)), dtype=x.dtype)
+    powers = x.new_ones((size, len(x)))
     for i in range(1, size):
         torch.mul(powers[i - 1], x, out=powers[i])
     return powers
@@ -418,8 +474,7 @@ def _phases(angles: torch.Tensor, count: int) -> torch.Tensor:
     """exp(i q angle), q = 0 .. count - 1: shape (n, count); most of them are products."""
     inner = max(1, int(np.sqrt(count)))
     outer = -(-count // inner)
-    few = torch.polar(torch.ones(1, dtype=angles.dtype), angles[:, None] * torch.arange(inner))
-    many = torch.polar(
-        torch.ones(1, dtype=angles.dtype), angles[:, None] * (inner * torch.arange(outer))
-    )
+    one = angles.new_ones(1)
+    few = torch.polar(one, angles[:, None] * torch.arange(inner, device=angles.device))
+    many = torch.polar(one, angles[:, None] * (inner * torch.arange(outer, device=angles.device)))
     return (many[:, :, None] * few[:, None, :]).reshape(len(angles), -1)[:, :count]

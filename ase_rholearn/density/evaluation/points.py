@@ -11,6 +11,7 @@ import torch
 
 from ...basis import solid_harmonics
 from ...basis.harmonics import harmonic_derivatives
+from .device import usable_device
 from .terms import AtomTerms, TermClass
 
 #: Points that are evaluated at once: the largest temporaries hold some 50 numbers a point.
@@ -27,6 +28,7 @@ def evaluate_at_points(
     pbc: np.ndarray,
     *,
     derivative: str = "value",
+    device: torch.device | str | None = None,
 ) -> np.ndarray:
     """Sum the terms, and their periodic images, at points.
 
@@ -40,6 +42,8 @@ def evaluate_at_points(
         Cell vectors in bohr (3, 3), and which of them are periodic (3,).
     derivative
         ``"value"``, ``"gradient"`` or ``"laplacian"``.
+    device
+        Where the functions are evaluated; the processor if left out.
 
     Returns
     -------
@@ -48,6 +52,7 @@ def evaluate_at_points(
     """
     if derivative not in ("value", "gradient", "laplacian"):
         raise ValueError(f'derivative is {derivative!r}: give "value", "gradient" or "laplacian"')
+    used = usable_device(device)
     width = 3 if derivative == "gradient" else 1
     result = np.zeros((len(points), width))
     if len(points) == 0:
@@ -57,13 +62,13 @@ def evaluate_at_points(
     images = Images.near(centres, [atom.reach for atom in terms], points, cell, pbc)
     for chosen in compact_blocks(points):
         block = torch.from_numpy(points[chosen])
-        values = torch.zeros((len(chosen), width), dtype=torch.float64)
+        values = torch.zeros((len(chosen), width), dtype=torch.float64, device=used)
         for atom, centre in images.touching(points[chosen]):
             _add_atom(values, block, centre, terms[atom].classes, derivative)
             if (table := terms[atom].table) is not None:
                 vectors = points[chosen] - centre
-                values += torch.from_numpy(table.values(vectors, derivative))
-        result[chosen] = values.numpy()
+                values += torch.from_numpy(table.values(vectors, derivative)).to(used)
+        result[chosen] = values.cpu().numpy()
     return result if derivative == "gradient" else result[:, 0]
 
 
@@ -185,14 +190,20 @@ def _add_atom(
         near = torch.nonzero(r2 <= term_class.radius**2).squeeze(1)
         if len(near) == 0:
             return
-        values = _class_values(term_class, vectors[near], r2[near], derivative)
-        result.index_add_(0, near, values)
+        values = class_values(
+            term_class, vectors[near].to(result.device), r2[near].to(result.device), derivative
+        )
+        result.index_add_(0, near.to(result.device), values)
 
 
-def _class_values(
-    terms: TermClass, vectors: torch.Tensor, r2: torch.Tensor, derivative: str
+def class_values(
+    terms: TermClass, vectors: torch.Tensor, r2: torch.Tensor, derivative: str = "value"
 ) -> torch.Tensor:
-    a, p, l_max = terms.exponents, terms.weights, terms.l_max
+    """Sum of the terms of a class at vectors (n, 3) from their centre: (n, 1), or (n, 3).
+
+    ``r2`` are the squares of the vectors' lengths; the work is done where the vectors live.
+    """
+    a, p, l_max = terms.exponents.to(r2.device), terms.weights.to(r2.device), terms.l_max
     gaussians = torch.exp(-r2[:, None] * a)  # [n, k]
     harmonics = solid_harmonics(vectors, l_max)  # [n, lm]
     if derivative == "value":
@@ -201,10 +212,10 @@ def _class_values(
         # harmonics solve Laplace's equation, so that for exp(-a r^2) S_lm the Laplacian is
         # (4 a^2 r^2 - 2 a (2 l + 3)) exp(-a r^2) S_lm
         l = torch.tensor([l for l in range(l_max + 1) for _ in range(2 * l + 1)])
-        radial = harmonics @ (p * (2.0 * l + 3.0)).T
+        radial = harmonics @ (p * (2.0 * l + 3.0).to(p)).T
         inner = 4 * a * a * r2[:, None] * (harmonics @ p.T) - 2 * a * radial
         return (gaussians * inner).sum(dim=1, keepdim=True)
-    slopes = harmonic_derivatives(l_max)  # [3, lm, lm]
+    slopes = harmonic_derivatives(l_max).to(r2.device)  # [3, lm, lm]
     columns = []
     for axis in range(3):
         angular = harmonics @ (p @ slopes[axis]).T

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
 import torch
 
 from ...basis import harmonic_polynomials
+from .axes import CartesianFrame
 from .terms import TermClass
+from .voxels import TIGHT
 
 #: Numbers that one temporary matrix may hold (64 MB in double precision).
 _TEMPORARY = 2**23
@@ -20,9 +22,8 @@ _TEMPORARY = 2**23
 #: of one product per plane cost more than the sum of two boxes.
 _SMALL_PLANE = 1024
 
-#: Terms with a h^2 above it are averaged over voxels where that is asked for: point values
-#: of smoother ones add up to their integral within exp(-pi^2 / 0.15) = 1e-28.
-_TIGHT = 0.15
+#: Largest cosine between two axes that counts as a right angle.
+RIGHT_ANGLE = 1e-12
 
 
 #: (target, source) slices of a window on an axis.
@@ -50,25 +51,30 @@ class Axis:
         return range(max(first, 0), min(last + 1, self.n))
 
     def tables(
-        self, window: range, centre: float, radius: float, terms: TermClass, average: torch.Tensor
+        self,
+        window: range,
+        centre: float,
+        radius: float,
+        exponents: torch.Tensor,
+        degree: int,
+        averaged: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """x^i exp(-a x^2), summed over images: shape (n_terms, l_max + 1, n_points).
+        """x^i exp(-a x^2), summed over images: shape (n_exponents, degree + 1, n_points).
 
-        The terms of the mask ``average`` are averaged over x - step / 2 .. x + step / 2.
+        Those with the indices ``averaged`` are averaged over x - step / 2 .. x + step / 2.
         """
         x = self.origin + self.step * np.arange(window.start, window.stop) - centre
         images = x[None, :] + self._image_shifts(x, radius)[:, None]  # [image, point]
-        moved = torch.from_numpy(images)
-        exponents = terms.exponents.double()
-        powers = moved[None] ** torch.arange(terms.l_max + 1)[:, None, None]
+        moved = torch.from_numpy(images).to(exponents.device)
+        powers = moved[None] ** torch.arange(degree + 1, device=moved.device)[:, None, None]
         gaussians = torch.exp(-exponents[:, None, None] * (moved * moved))
         if len(images) == 1:
             table = gaussians * powers[:, 0]
         else:
             table = torch.einsum("tsx,isx->tix", gaussians, powers)
-        if average.any():
-            means = _interval_means(moved, exponents[average], self.step, terms.l_max)
-            table[average] = means.sum(dim=2)
+        if averaged is not None and len(averaged):
+            means = _interval_means(moved, exponents[averaged], self.step, degree)
+            table[averaged] = means.sum(dim=2)
         return table
 
     def _image_shifts(self, x: np.ndarray, radius: float) -> np.ndarray:
@@ -98,46 +104,163 @@ def _interval_means(x: torch.Tensor, a: torch.Tensor, step: float, degree: int) 
     return torch.stack(integrals, dim=1) / step
 
 
-def add_class(
-    values: torch.Tensor,
-    rows: range,
-    axes: Sequence[Axis],
-    centre: np.ndarray,
-    terms: TermClass,
-    *,
-    average: bool,
-) -> None:
-    """Add a class of terms of one atom to the planes ``rows``."""
-    step = max(axis.step for axis in axes)
-    tight = terms.exponents * step**2 > (_TIGHT if average else math.inf)
-    # the nearest voxel may hold a tight term that its point does not feel
-    radius = terms.radius + (step / 2 if tight.any() else 0.0)
-    windows = [axis.window(c, radius) for axis, c in zip(axes, centre, strict=True)]
-    pieces = [wrapped(window, axis.n) for window, axis in zip(windows, axes, strict=True)]
-    pieces[0] = clipped(pieces[0], rows)
-    if not all(pieces):
-        return
-    x, y, z = (
-        axis.tables(window, c, radius, terms, tight)
-        for axis, window, c in zip(axes, windows, centre, strict=True)
-    )  # each [term, power, point]
-    cartesian = cartesian_weights(terms)  # [k, term, j, i]
-    k, term = torch.nonzero(cartesian.abs().amax(dim=(2, 3)), as_tuple=True)
-    right = z[term, k].to(values.dtype)  # [(k, term), z]
-    along_x = torch.bmm(cartesian[k, term], x[term]).to(values.dtype)  # [(k, term), j, x]
-    along_y = y[term].to(values.dtype)  # [(k, term), j, y]
-    planes = max(1, _TEMPORARY // (len(windows[1]) * (len(right) + len(windows[2]))))
-    for target, source in split(pieces[0], planes):
-        # [(k, term), x, y] = sum_j (sum_i C_ijk,term x^i) y^j
-        left = torch.bmm(along_x[..., source].transpose(1, 2), along_y)
-        _add_product(values[target], left, right, pieces[1:])
+@dataclass(frozen=True)
+class OrthogonalGrid:
+    """A grid whose axes are normal to each other, in a frame along them.
+
+    Attributes
+    ----------
+    frame
+        Along the axes.
+    axes
+        In the frame.
+    """
+
+    frame: CartesianFrame
+    axes: tuple[Axis, Axis, Axis]
+
+    @classmethod
+    def of(
+        cls, origin: np.ndarray, cell: np.ndarray, shape: Sequence[int], folded: np.ndarray
+    ) -> OrthogonalGrid | None:
+        """The grid, or None if some axes are skew."""
+        lengths = np.linalg.norm(cell, axis=1)
+        directions = cell / lengths[:, None]
+        if np.abs(directions @ directions.T - np.eye(3)).max() > RIGHT_ANGLE:
+            return None
+        # along x, y and z exactly: terms need not be turned then
+        straight = np.round(directions)
+        if np.abs(directions - straight).max() <= RIGHT_ANGLE:
+            directions = straight
+        frame = CartesianFrame(directions)
+        x, y, z = (
+            Axis(float(o), float(length / n), int(n), bool(periodic))
+            for o, length, n, periodic in zip(
+                frame.components(origin), lengths, shape, folded, strict=True
+            )
+        )
+        return cls(frame, (x, y, z))
 
 
-def cartesian_weights(terms: TermClass) -> torch.Tensor:
-    """Weights of monomials x^i y^j z^k: [k, term, j, i], shape (l_max + 1, n_terms, ...)."""
-    matrix = _polynomials(terms.l_max).to(terms.weights)  # [lm, (k, j, i)]
+@dataclass
+class SeparableSum:
+    """The sum of terms in some planes of an orthogonal grid.
+
+    Attributes
+    ----------
+    grid
+        Where.
+    rows
+        Planes along the first axis.
+    dtype, device
+        Of the values and of the matrix products.
+    average
+        Average tight terms over voxels.
+    """
+
+    grid: OrthogonalGrid
+    rows: range
+    dtype: torch.dtype
+    device: torch.device
+    average: bool
+    _values: torch.Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        shape = (len(self.rows), *(axis.n for axis in self.grid.axes[1:]))
+        self._values = torch.zeros(shape, dtype=self.dtype, device=self.device)
+
+    def values(self) -> np.ndarray:
+        """What has been added up: shape (len(rows), ny, nz)."""
+        return self._values.cpu().numpy()
+
+    def add_class(self, centres: np.ndarray, terms: TermClass) -> None:
+        """Add the terms of one class around some centres: (n, 3) bohr."""
+        step = max(axis.step for axis in self.grid.axes)
+        tight = terms.exponents * step**2 > (TIGHT if self.average else math.inf)
+        # the nearest voxel may hold a tight term that its point does not feel
+        radius = terms.radius + (step / 2 if tight.any() else 0.0)
+        factors: _Factors | None = None
+        for centre in self.grid.frame.components(centres):
+            windows = [
+                axis.window(c, radius) for axis, c in zip(self.grid.axes, centre, strict=True)
+            ]
+            pieces = [wrapped(w, axis.n) for w, axis in zip(windows, self.grid.axes, strict=True)]
+            pieces[0] = clipped(pieces[0], self.rows)
+            if all(pieces):
+                factors = factors or _Factors.of(self.grid.frame.terms(terms), tight, self.device)
+                self._add(factors, centre, radius, windows, pieces)
+
+    def _add(
+        self,
+        factors: _Factors,
+        centre: np.ndarray,
+        radius: float,
+        windows: list[range],
+        pieces: list[Pieces],
+    ) -> None:
+        weights, k, term = factors.weights, factors.k, factors.term
+        x, y, z = (
+            axis.tables(window, c, radius, factors.exponents, factors.degree, factors.averaged)
+            for axis, window, c in zip(self.grid.axes, windows, centre.tolist(), strict=True)
+        )  # each [term, power, point]
+        right = z[term, k].to(self.dtype)  # [(k, term), z]
+        along_x = torch.bmm(weights, x[term]).to(self.dtype)  # [(k, term), j, x]
+        along_y = y[term].to(self.dtype)  # [(k, term), j, y]
+        planes = max(1, _TEMPORARY // (len(windows[1]) * (len(right) + len(windows[2]))))
+        for target, source in split(pieces[0], planes):
+            # [(k, term), x, y] = sum_j (sum_i C_ijk,term x^i) y^j
+            left = torch.bmm(along_x[..., source].transpose(1, 2), along_y)
+            _add_product(self._values[target], left, right, pieces[1:])
+
+
+@dataclass(frozen=True)
+class _Factors:
+    """A class of terms as products of functions of x, y and z, on a device.
+
+    Attributes
+    ----------
+    weights, k, term
+        See :func:`monomials`.
+    exponents
+        Of the terms.
+    averaged
+        Indices of terms that are averaged over voxels.
+    """
+
+    weights: torch.Tensor
+    k: torch.Tensor
+    term: torch.Tensor
+    exponents: torch.Tensor
+    averaged: torch.Tensor
+
+    @classmethod
+    def of(cls, terms: TermClass, tight: torch.Tensor, device: torch.device) -> _Factors:
+        tensors = (*monomials(terms), terms.exponents, torch.nonzero(tight).squeeze(1))
+        return cls(*(one.to(device) for one in tensors))
+
+    @property
+    def degree(self) -> int:
+        """Highest power of a coordinate."""
+        return self.weights.shape[1] - 1
+
+
+def monomials(terms: TermClass) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Functions z^k exp(-a z^2) of a class of terms, and what each of them is multiplied by.
+
+    They are selected on the processor, so that an accelerator need not be waited for.
+
+    Returns
+    -------
+    torch.Tensor
+        Weights [function, j, i] of x^i y^j.
+    torch.Tensor, torch.Tensor
+        Power k and index of the term of each function: (n_functions,) each.
+    """
+    matrix = _polynomials(terms.l_max)  # [lm, (k, j, i)]
     size = terms.l_max + 1
-    return (terms.weights @ matrix).reshape(-1, size, size, size).transpose(0, 1)
+    cartesian = (terms.weights @ matrix).reshape(-1, size, size, size)  # [term, k, j, i]
+    k, term = torch.nonzero(cartesian.abs().amax(dim=(2, 3)).T, as_tuple=True)
+    return cartesian[term, k], k, term
 
 
 @cache

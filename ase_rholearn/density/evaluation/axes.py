@@ -1,0 +1,45 @@
+"""Cartesian frames along the axes of a grid. Atomic units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ...basis import solid_harmonics
+from .terms import TermClass
+
+
+@dataclass(frozen=True)
+class CartesianFrame:
+    """Orthonormal axes, in which atoms and their terms have other components.
+
+    Attributes
+    ----------
+    axes
+        Rows are unit vectors, right- or left-handed: shape (3, 3).
+    """
+
+    axes: np.ndarray
+    # harmonics of a vector are these combinations of those of its components in the frame
+    _rotations: dict[int, torch.Tensor] = field(init=False, default_factory=dict, repr=False)
+
+    def components(self, vectors: np.ndarray) -> np.ndarray:
+        """Components of vectors (..., 3) along the axes."""
+        return np.asarray(vectors @ self.axes.T)
+
+    def terms(self, terms: TermClass) -> TermClass:
+        """The same terms as functions of the components."""
+        if np.array_equal(self.axes, np.eye(3)):
+            return terms
+        weights = terms.weights @ self._rotation(terms.l_max)
+        return TermClass(terms.radius, terms.exponents, weights)
+
+    def _rotation(self, l_max: int) -> torch.Tensor:
+        if l_max not in self._rotations:
+            inside = np.random.default_rng(0).normal(size=(4 * (l_max + 1) ** 2, 3))
+            outside = torch.from_numpy(inside @ self.axes)
+            here, there = (solid_harmonics(v, l_max) for v in (torch.from_numpy(inside), outside))
+            self._rotations[l_max] = torch.linalg.lstsq(here, there).solution.T
+        return self._rotations[l_max]
