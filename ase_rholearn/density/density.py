@@ -12,13 +12,12 @@ from ..basis import Basis, to_tensormap
 from ..structures import check_atoms, total_charge
 from . import moments
 from .charges import HirshfeldAtoms, hirshfeld_atoms, voronoi_charges, write_quadrature
-from .electrostatics import quantities as electrostatics
+from .electrostatics import quantities
+from .electrostatics.potential import AtomCharge, atom_charges
 from .evaluation.terms import AtomTerms, density_terms
-from .field import DensityField, check_points
+from .field import DensityField
 from .files import format_of
 from .files.coefficients import read_coefficients, write_coefficients
-from .frame import grid_frame
-from .grid import Grid
 from .normalization import charge_step
 
 if TYPE_CHECKING:
@@ -239,56 +238,16 @@ class Density(DensityField):
 
     # electrostatics ----------------------------------------------------------------
 
-    def potential(self, points: Any) -> np.ndarray:
-        """Electrostatic potential of nuclei and electrons at points (n, 3) in Angstrom.
-
-        In closed form; infinite at a nucleus. For molecules it goes to zero far away; for
-        crystals, whose point nuclei (or cores) keep their whole potential, its average over
-        the cell is zero.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape (n,), V: the energy of a positive unit charge in eV.
-
-        Raises
-        ------
-        ValueError
-            The cell is charged, or periodic in only one or two directions.
-        """
-        return electrostatics.potential(self, check_points(points))
-
-    def electric_field(self, points: Any) -> np.ndarray:
-        """Electric field, minus the gradient of :meth:`potential`: shape (n, 3), V/Angstrom.
-
-        Raises
-        ------
-        ValueError
-            As for :meth:`potential`, or a point is at a nucleus.
-        """
-        return electrostatics.electric_field(self, check_points(points))
-
-    def potential_on_grid(
-        self,
-        spacing: float = 0.2,
-        margin: float = 3.0,
-        *,
-        shape: tuple[int, int, int] | None = None,
-    ) -> Grid:
-        """:meth:`potential` on a uniform grid, see :meth:`on_grid`: V."""
-        frame = grid_frame(self.atoms, spacing, margin, shape)
-        return electrostatics.potential_on_frame(self, frame)
-
     def hartree_energy(self) -> float:
         """Coulomb energy of the electrons of a molecule with themselves: eV, in closed form."""
-        return electrostatics.hartree_energy(self)
+        return quantities.hartree_energy(self)
 
     def coulomb_interaction(self, other: Density) -> float:
         """Coulomb energy between two molecules, all nuclei and electrons: eV, in closed form.
 
         Of two fragments it is the electrostatic part of their interaction, with overlap.
         """
-        return electrostatics.coulomb_interaction(self, other)
+        return quantities.coulomb_interaction(self, other)
 
     # conversion and files ----------------------------------------------------------
 
@@ -339,6 +298,13 @@ class Density(DensityField):
         from ..references.pyscf import density_from_mean_field
 
         return density_from_mean_field(mean_field, basis, metric=metric)
+
+    def atom_charges(self) -> list[AtomCharge]:
+        """Nuclei and electrons of each atom as a distribution of charge, in atomic units."""
+        positions = self.atoms.positions / units.Bohr
+        return atom_charges(
+            self.basis, self.atoms.numbers, positions, self.coefficients, self.core_charges
+        )
 
     # inside ------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from ase import Atoms, units
 
 from .comparison.expansion import share_functions
 from .density import Density
+from .electrostatics.potential import AtomCharge, atom_charges
 from .evaluation.terms import AtomTerms, density_terms
 from .field import DensityField
 from .frame import grid_frame
@@ -116,13 +117,37 @@ class DensityDifference(DensityField):
         cores = self.first.core_charges
         return np.asarray(cores @ self.first.atoms.positions / cores.sum())
 
+    def atom_charges(self) -> list[AtomCharge]:
+        """Nuclei and electrons as a distribution of charge, in atomic units.
+
+        Those of the other densities have the opposite sign.
+        """
+        twin, others = self._twin()
+        if twin is None:
+            charges = self.first.atom_charges()
+        else:
+            charges = atom_charges(
+                self.first.basis.with_atomic_densities({}),
+                self.atoms.numbers,
+                self.atoms.positions / units.Bohr,
+                self.first.coefficients - twin.coefficients,
+                np.zeros(len(self.atoms)),
+            )
+        return charges + [-charge for rho in others for charge in rho.atom_charges()]
+
+    def _twin(self) -> tuple[Density | None, list[Density]]:
+        """One of the others that differs from the first by coefficients only, and the rest."""
+        others = list(self.others)
+        for index, rho in enumerate(others):
+            if share_functions(self.first, rho):
+                return others.pop(index), others
+        return None, others
+
     def _terms(self, tolerance: float, smallest: float) -> list[AtomTerms]:
-        first, others = self.first, list(self.others)
-        twin = next((rho for rho in others if share_functions(first, rho)), None)
+        first, (twin, others) = self.first, self._twin()
         if twin is None:
             terms = first._terms(tolerance, smallest)
         else:
-            others.remove(twin)
             terms = density_terms(
                 first.basis,
                 first.atoms.numbers,

@@ -12,6 +12,8 @@ import torch
 from ase import Atoms, units
 from numpy.typing import DTypeLike
 
+from .electrostatics import quantities
+from .electrostatics.potential import AtomCharge
 from .evaluation.grid_task import GridTask
 from .evaluation.points import evaluate_at_points
 from .evaluation.terms import AtomTerms
@@ -43,6 +45,10 @@ class DensityField(Drawable):
     @abstractmethod
     def _terms(self, tolerance: float, smallest: float) -> list[AtomTerms]:
         """What is summed up, see :func:`~ase_rholearn.density.evaluation.terms.density_terms`."""
+
+    @abstractmethod
+    def atom_charges(self) -> list[AtomCharge]:
+        """Nuclei and electrons of each atom as a distribution of charge, in atomic units."""
 
     @abstractmethod
     def _metadata(self) -> dict[str, Any]:
@@ -82,6 +88,7 @@ class DensityField(Drawable):
         tolerance: float = TOLERANCE,
         core: str = "point",
         dtype: DTypeLike = np.float64,
+        device: torch.device | str | None = None,
         progress: bool = False,
     ) -> Grid:
         """Values on a uniform grid: over the cell, or over a box around a molecule.
@@ -103,10 +110,13 @@ class DensityField(Drawable):
             are narrower than voxels: an electron of the 26 of ethanol at 0.2 Angstrom.
             ``"voxel-average"``: narrow functions are averaged over the voxel around each
             point, so that the sum keeps their electrons, but the values next to nuclei are no
-            longer those of the density. Orthogonal grids only.
+            longer those of the density.
         dtype
             ``float64`` or ``float32``. Single precision takes half of the memory; values are
             right to some 1e-7 of the largest one, which is at a nucleus.
+        device
+            Of torch, where the work is done; the processor, with torch's number of threads, if
+            left out.
         progress
             Show a bar on a terminal if it takes longer than some seconds.
         """
@@ -115,13 +125,14 @@ class DensityField(Drawable):
             tolerance=tolerance,
             core=core,
             dtype=dtype,
+            device=device,
             progress=progress,
         )
 
     def on_frame(self, frame: Grid, *, progress: bool = False, **options: Any) -> Grid:
         """Values at the points of another grid, whose values are ignored.
 
-        ``options`` are ``tolerance``, ``core`` and ``dtype`` of :meth:`on_grid`.
+        ``options`` are ``tolerance``, ``core``, ``dtype`` and ``device`` of :meth:`on_grid`.
         """
         values = self._grid_task(frame, **options).values(progress=progress)
         values *= 1 / units.Bohr**3  # as the slabs of iterate_frame, to the last digit
@@ -171,6 +182,62 @@ class DensityField(Drawable):
         task = self._grid_task(frame, **options)
         return task.iterate(memory, scale=1 / units.Bohr**3, progress=progress)
 
+    # electrostatics ----------------------------------------------------------------
+
+    def potential(self, points: Any) -> np.ndarray:
+        """Electrostatic potential of nuclei and electrons at points (n, 3) in Angstrom.
+
+        In closed form; infinite at a nucleus. For molecules it goes to zero far away. For
+        crystals, whose point nuclei (or cores) keep their whole potential, its average over
+        the cell is zero; for slabs, periodic in two directions, it is zero halfway between the
+        constants that it reaches on the two sides.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n,), V: the energy of a positive unit charge in eV.
+
+        Raises
+        ------
+        ValueError
+            The cell is charged, or periodic in one direction only.
+        """
+        return quantities.potential(self, check_points(points))
+
+    def electric_field(self, points: Any) -> np.ndarray:
+        """Electric field, minus the gradient of :meth:`potential`: shape (n, 3), V/Angstrom.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`potential`, or a point is at a nucleus.
+        """
+        return quantities.electric_field(self, check_points(points))
+
+    def potential_on_grid(
+        self,
+        spacing: float = 0.2,
+        margin: float = 3.0,
+        *,
+        shape: tuple[int, int, int] | None = None,
+        nuclei: str = "point",
+    ) -> Grid:
+        """:meth:`potential` on a uniform grid: V.
+
+        Parameters
+        ----------
+        spacing, margin, shape
+            As for :meth:`on_grid`.
+        nuclei
+            ``"point"``: infinite at a grid point that is at a nucleus. ``"smeared"``: finite
+            everywhere, with Gaussians for nuclei whose standard deviation is half of the
+            spacing; for files and pictures.
+        """
+        frame = self.frame(spacing, margin, shape=shape)
+        return quantities.potential_on_frame(self, frame, nuclei=nuclei)
+
+    # files -------------------------------------------------------------------------
+
     def write(
         self,
         path: str | os.PathLike[str],
@@ -206,6 +273,7 @@ class DensityField(Drawable):
         tolerance: float = TOLERANCE,
         core: str = "point",
         dtype: DTypeLike = np.float64,
+        device: torch.device | str | None = None,
     ) -> GridTask:
         if core not in ("point", "voxel-average"):
             raise ValueError(f'core is {core!r}: give "point" or "voxel-average"')
@@ -224,6 +292,7 @@ class DensityField(Drawable):
             average=core == "voxel-average",
             dtype=_DTYPES[np.dtype(dtype)],
             tolerance=tolerance,
+            device=device,
         )
 
     def _at_points(self, points: Any, derivative: str, tolerance: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 import numpy as np
 from ase import units
 
-from ..electrostatics.potential import AtomCharge, Multiplet, atom_charges
+from ..electrostatics.potential import AtomCharge, atom_charges
 
 if TYPE_CHECKING:
     from ..density import Density
@@ -29,16 +29,14 @@ def electron_terms(rho: Field) -> list[AtomCharge]:
     terms = []
     for sign, part in signed_parts(rho):
         charges = _atom_charges(part, np.zeros(len(part.atoms)))
-        terms += [_scaled(charge, -sign) for charge in charges]
+        terms += charges if sign < 0 else [-charge for charge in charges]
     return terms
 
 
 def charge_terms(rho: Field) -> list[AtomCharge]:
     """Nuclei and electrons of every atom as charges, see :func:`electron_terms`."""
-    terms = []
-    for sign, part in signed_parts(rho):
-        terms += [_scaled(charge, sign) for charge in _atom_charges(part, part.core_charges)]
-    return terms
+    _check_tables(rho)
+    return rho.atom_charges()
 
 
 def signed_parts(rho: Field) -> tuple[tuple[float, Density], ...]:
@@ -69,15 +67,15 @@ def share_functions(first: Density, second: Density) -> bool:
 
 
 def _atom_charges(rho: Density, points: np.ndarray) -> list[AtomCharge]:
-    if any(rho.basis.tabulated[int(z)] is not None for z in rho.atoms.numbers):
-        raise ValueError(
-            f"the basis {rho.basis.name!r} has tabulated functions, of which no integrals between "
-            "atoms are known: compare values on a grid, or by nmae()"
-        )
+    _check_tables(rho)
     positions = rho.atoms.positions / units.Bohr
     return atom_charges(rho.basis, rho.atoms.numbers, positions, rho.coefficients, points)
 
 
-def _scaled(charge: AtomCharge, factor: float) -> AtomCharge:
-    multiplets = (Multiplet(m.l, m.exponents, factor * m.weights) for m in charge.multiplets)
-    return AtomCharge(charge.centre, factor * charge.point, tuple(multiplets))
+def _check_tables(rho: Field) -> None:
+    for _, part in signed_parts(rho):
+        if any(part.basis.tabulated[int(z)] is not None for z in part.atoms.numbers):
+            raise ValueError(
+                f"the basis {part.basis.name!r} has tabulated functions, of which no integrals "
+                "between atoms are known: compare values on a grid, or by nmae()"
+            )

@@ -13,7 +13,7 @@ tabulated functions see :mod:`~ase_rholearn.density.electrostatics.tabulated`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -97,6 +97,12 @@ class AtomCharge:
     point: float
     multiplets: tuple[Multiplet, ...]
     table: ChargeTable | None = None
+
+    def __neg__(self) -> AtomCharge:
+        """The opposite charge."""
+        multiplets = tuple(replace(m, weights=-m.weights) for m in self.multiplets)
+        table = self.table and replace(self.table, weights=-self.table.weights)
+        return AtomCharge(self.centre, -self.point, multiplets, table)
 
     @property
     def reach(self) -> float:
@@ -202,7 +208,7 @@ def smeared(charge: AtomCharge, exponent: float) -> AtomCharge:
         0, np.insert(own.exponents, at, exponent), np.insert(own.weights, at, weight, axis=0)
     )
     others = tuple(m for m in charge.multiplets if m.l > 0)
-    return AtomCharge(charge.centre, 0.0, (together, *others))
+    return AtomCharge(charge.centre, 0.0, (together, *others), charge.table)
 
 
 def table_vectors(basis: Basis, numbers: np.ndarray, coefficients: np.ndarray) -> list[np.ndarray]:

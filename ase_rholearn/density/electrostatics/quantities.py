@@ -16,6 +16,7 @@ from .potential import AtomCharge, atom_charges, open_potential, smeared, table_
 
 if TYPE_CHECKING:
     from ..density import Density
+    from ..field import DensityField
 
 #: Total charge of a cell (e) that counts as neutral.
 _NEUTRAL = 1e-6
@@ -36,12 +37,12 @@ _REACH = 25.0
 _TEMPORARY = 2**23
 
 
-def potential(rho: Density, points: np.ndarray) -> np.ndarray:
+def potential(rho: DensityField, points: np.ndarray) -> np.ndarray:
     """Electrostatic potential at points (n, 3) in Angstrom: shape (n,), V."""
     return _at_points(rho, points, field=False) * units.Hartree
 
 
-def electric_field(rho: Density, points: np.ndarray) -> np.ndarray:
+def electric_field(rho: DensityField, points: np.ndarray) -> np.ndarray:
     """Electric field at points (n, 3) in Angstrom: shape (n, 3), V/Angstrom."""
     values = _at_points(rho, points, field=True)
     undefined = np.flatnonzero(~np.isfinite(values).all(axis=1))
@@ -53,7 +54,7 @@ def electric_field(rho: Density, points: np.ndarray) -> np.ndarray:
     return values * (units.Hartree / units.Bohr)
 
 
-def potential_on_frame(rho: Density, frame: Grid, *, nuclei: str = "point") -> Grid:
+def potential_on_frame(rho: DensityField, frame: Grid, *, nuclei: str = "point") -> Grid:
     """Potential at the points of a grid, whose values are ignored: V.
 
     Where the axes of the grid are those of the structure it comes from matrix products and a
@@ -168,7 +169,7 @@ def _electron_repulsion(first: Density, second: Density) -> float:
     return total
 
 
-def _at_points(rho: Density, points: np.ndarray, *, field: bool) -> np.ndarray:
+def _at_points(rho: DensityField, points: np.ndarray, *, field: bool) -> np.ndarray:
     """Potential or field in atomic units, at points in Angstrom."""
     return _values(rho.atoms, _charges(rho), points / units.Bohr, field=field)
 
@@ -199,7 +200,7 @@ def _near_slab(
     return points + (moved - above)[:, None] * normal
 
 
-def _charges(rho: Density) -> list[AtomCharge]:
+def _charges(rho: DensityField) -> list[AtomCharge]:
     """Nuclei and electrons, if they have a potential."""
     atoms = rho.atoms
     if atoms.pbc.sum() == 1:
@@ -207,8 +208,7 @@ def _charges(rho: Density) -> list[AtomCharge]:
             f"atoms.pbc is {atoms.pbc.tolist()}: potentials of wires are not implemented; put "
             "vacuum into the cell and set pbc=True"
         )
-    positions = atoms.positions / units.Bohr
-    charges = atom_charges(rho.basis, atoms.numbers, positions, rho.coefficients, rho.core_charges)
+    charges = rho.atom_charges()
     if atoms.pbc.any():
         _check_neutral(charges)
     return charges
