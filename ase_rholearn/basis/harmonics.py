@@ -6,6 +6,7 @@ r Y_1 = sqrt(3 / 4 pi) (y, z, x). PySCF's functions differ only by the order of 
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
@@ -90,6 +91,7 @@ def harmonic_rotations(matrix: torch.Tensor, l_max: int) -> list[torch.Tensor]:
     return [after[:, part].T @ before[:, part] for part in parts]
 
 
+@cache
 def sphere_rule(degree: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Unit vectors (n, 3) and weights (n,) that integrate polynomials of a degree exactly."""
     z, weights = leggauss(degree // 2 + 1)
