@@ -91,6 +91,7 @@ def harmonic_rotations(matrix: torch.Tensor, l_max: int) -> list[torch.Tensor]:
     return [after[:, part].T @ before[:, part] for part in parts]
 
 
+@cache
 def sphere_rule(degree: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Unit vectors (n, 3) and weights (n,) that integrate polynomials of a degree exactly."""
     z, weights = leggauss(degree // 2 + 1)

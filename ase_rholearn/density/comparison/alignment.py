@@ -27,16 +27,19 @@ from .spheres import Pose, Spheres, distinct
 
 #: Random orientations besides those of the principal axes, and poses that are improved with
 #: densities.
-_RANDOM, _FINE = 200, 3
+_RANDOM, _FINE = 200, 2
 
-#: Smoothing (bohr^2) of the overlap before the densities themselves, one after the other.
-_SMOOTHINGS: dict[Operator, tuple[float, ...]] = {"overlap": (0.5, 0.05), "coulomb": ()}
+#: Smoothing (bohr^2) before the densities themselves; the Coulomb operator is smooth already.
+_SMOOTHINGS: dict[Operator, tuple[float, ...]] = {"overlap": (0.3,), "coulomb": ()}
 
 #: Highest l of the smoothed densities.
 _SMOOTH_L = 1
 
 #: Poses that are worse than the best one by more than this are given up.
 _WORSE = 0.02
+
+#: Carbo's index of densities that are equal, to rounding.
+_EQUAL = 1 - 1e-12
 
 #: Gradients of the similarity (per bohr) that end an optimisation.
 _COARSE_GRADIENT, _FINE_GRADIENT = 1e-4, 1e-5
@@ -138,12 +141,12 @@ def _best_pose(moving: Density, target: Density, operator: Operator, inversion: 
         poses = distinct(poses, spheres.moving)
     densities = _Superposition.of(*terms, centre, Kernel(operator))
     poses = distinct([densities.at(pose) for pose in poses], spheres.moving)
-    worth = [pose for pose in poses if pose.value > poses[0].value - _WORSE]
-    return max((densities.improved(pose, _FINE_GRADIENT) for pose in worth), key=_value)
-
-
-def _value(pose: Pose) -> float:
-    return pose.value
+    best = poses[0]
+    for pose in poses:
+        # nothing is more alike than equal
+        if best.value < _EQUAL and pose.value > poses[0].value - _WORSE:
+            best = max(best, densities.improved(pose, _FINE_GRADIENT), key=lambda p: p.value)
+    return best
 
 
 @dataclass(frozen=True)
