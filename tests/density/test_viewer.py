@@ -18,6 +18,8 @@ from ase.build import molecule
 
 from ase_rholearn import Basis, Density
 from ase_rholearn.density import Grid
+from ase_rholearn.density.pictures.space import direction
+from ase_rholearn.density.pictures.surface import MOLECULAR
 from ase_rholearn.density.pictures.viewer import Colouring, Field, potential_field, view
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -85,6 +87,20 @@ def test_structure_and_periodic_ends() -> None:
     np.testing.assert_allclose(np.array(data["fields"][0]["step"])[0] * 4, atoms.cell.array[0])
 
 
+def test_potential_on_a_surface(benzene: Density) -> None:
+    field = potential_field(benzene, margin=1.5)
+    stored = contents(view(benzene.atoms, {"x": field}).page)["fields"][0]
+    assert stored["start"] == pytest.approx(MOLECULAR)
+    scale = stored["colouring"]
+    words = np.frombuffer(base64.b64decode(scale["values"]), "<u2").reshape(scale["shape"])
+    found = scale["low"] + (scale["high"] - scale["low"]) * words / 65535
+    expected = benzene.potential_on_grid(0.3, 1.5).values
+    most = 3 * scale["limit"]
+    np.testing.assert_allclose(found, np.clip(expected, -most, most), atol=1e-4 * most)
+    with pytest.raises(ValueError, match="isovalue is 1e-30: the density has no such value"):
+        potential_field(benzene, 1e-30, margin=0.5)
+
+
 def test_mistakes(benzene: Density) -> None:
     atoms, frame = Atoms("H"), (np.zeros(3), np.eye(3))
     with pytest.raises(ValueError, match="fields is empty"):
@@ -99,7 +115,7 @@ def test_mistakes(benzene: Density) -> None:
     bad = Colouring(Grid(np.full((2, 2, 2), np.nan), *frame), 1.0, "V", "V")
     with pytest.raises(ValueError, match="colouring of 'x' needs two points"):
         view(atoms, {"x": Field(Grid(np.ones((2, 2, 2)), *frame), colouring=bad)})
-    with pytest.raises(ValueError, match="limit is 0: give a positive"):
+    with pytest.raises(ValueError, match=r"limit is 0\.0: give a positive"):
         Colouring(Grid(np.ones((2, 2, 2)), *frame), 0.0, "V", "V")
 
 
@@ -118,7 +134,7 @@ def chromium(folder: Path, *arguments: str) -> str:
         "--virtual-time-budget=5000",
         *arguments,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     return done.stdout
 
 
@@ -153,10 +169,11 @@ function seen() {
   render();
   pen.drawImage(canvas, 0, 0);
   const p = pen.getImageData(0, 0, both.width, both.height).data;
-  const count = { blue: 0, orange: 0, grey: 0 };
+  const count = { grey: 0, blue: 0, orange: 0, blueRight: 0, orangeRight: 0 };
   for (let i = 0; i < p.length; i += 4) {
-    if (p[i + 2] > p[i] + 40) count.blue++;
-    else if (p[i] > p[i + 2] + 40) count.orange++;
+    const right = i / 4 % both.width > both.width / 2;
+    if (p[i + 2] > p[i] + 40) { count.blue++; count.blueRight += right; }
+    else if (p[i] > p[i + 2] + 40) { count.orange++; count.orangeRight += right; }
     else if (p[i] < 140 && Math.abs(p[i] - p[i + 2]) < 20) count.grey++;
   }
   return count;
@@ -170,7 +187,7 @@ opacity = 0;
 result.skeleton = seen();
 choice.selectedIndex = 1; choose();
 opacity = 1;
-result.potential = seen();
+result.coloured = seen();
 result.plain = letters();
 key("l"); result.named = letters();
 const before = JSON.stringify(turn);
@@ -198,14 +215,18 @@ def used(page: str, folder: Path, script: str) -> Any:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_every_control_does_what_it_says(benzene: Density, tmp_path: Path) -> None:
-    field = potential_field(benzene, limit=0.5)
-    found = used(benzene.view(others={"potential": field}).page, tmp_path, USE_IT)
+    grid = benzene.on_grid(0.3, 2.5)
+    towards_right = grid.points() @ direction(benzene.atoms, None)[0]
+    colouring = Colouring(Grid(towards_right, grid.origin, grid.cell), 1.0, "x", "Å")
+    field = Field(grid, isovalue=MOLECULAR, colouring=colouring)
+    found = used(benzene.view(others={"coloured": field}).page, tmp_path, USE_IT)
     assert found["triangles"] > 1000
-    # carbon and bonds without a surface; both signs of the potential on one
+    # carbon and bonds without a surface; colours that follow the second field on one
     assert found["skeleton"]["grey"] > 1000
     assert found["skeleton"]["blue"] == 0
-    assert found["potential"]["blue"] > 1000
-    assert found["potential"]["orange"] > 1000
+    scene = found["coloured"]
+    assert scene["blueRight"] > 0.95 * scene["blue"] > 1000
+    assert 1000 < scene["orange"] * 0.95 < scene["orange"] - scene["orangeRight"]
     assert found["named"] > found["plain"] > 0
     assert found["turned"]
     assert found["again"]
