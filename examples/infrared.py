@@ -18,6 +18,7 @@ from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import Stationary, ZeroRotation
 from ase.md.verlet import VelocityVerlet
 from matplotlib.figure import Figure
+from scipy.integrate import trapezoid
 
 from ase_rholearn import RhoCalculator
 from ase_rholearn.references import Reference
@@ -132,7 +133,7 @@ def main() -> None:
     for name, low, high in (("bend", 1200, 2000), ("stretch", 3000, 4100)):
         band = (spectrum.wavenumbers > low) & (spectrum.wavenumbers < high)
         place = np.average(spectrum.wavenumbers[band], weights=spectrum.absorption[band])
-        area = np.trapezoid(spectrum.absorption[band], spectrum.wavenumbers[band])
+        area = trapezoid(spectrum.absorption[band], spectrum.wavenumbers[band])
         print(f"{name:10} {place:8.0f} 1/cm {area / 6:8.0f} km/mol a molecule")
 
 
