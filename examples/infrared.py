@@ -1,7 +1,7 @@
 """Infrared spectrum of a water cluster: dynamics with a force field, dipoles of the model.
 
 A flexible force field moves a hexamer; the calculator's observer writes the dipole moment of
-the predicted density every 2 fs into a file, from which the spectrum follows. Takes some two
+the predicted density every 4 fs into a file, from which the spectrum follows. Takes some
 minutes; files go to ``infrared-output``. Run
 
     python examples/infrared.py
@@ -122,7 +122,7 @@ def plot(spectrum: InfraredSpectrum, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--picoseconds", type=float, default=10.0)
+    parser.add_argument("--picoseconds", type=float, default=4.0)
     arguments = parser.parse_args()
     OUTPUT.mkdir(exist_ok=True)
     path = OUTPUT / "dynamics.extxyz"

@@ -60,7 +60,7 @@ def run(monkeypatch, capfd):
 def test_cube_of_the_last_frame(run, folder, rho):
     assert run("cube md.xyz --spacing 0.5 --device cpu") == (0, "wrote md.cube\n", "")
     expected = rho.on_grid(0.5)
-    np.testing.assert_allclose(read_grid("md.cube")[1].values, expected.values, rtol=2e-5)
+    np.testing.assert_allclose(read_grid("md.cube")[1].values, expected.values, atol=1e-5)
 
 
 def test_cube_of_other_quantities(run, folder, rho):
