@@ -1,7 +1,7 @@
 """Infrared spectrum of a water cluster: dynamics with a force field, dipoles of the model.
 
 A flexible force field moves a hexamer; the calculator's observer writes the dipole moment of
-the predicted density every 2 fs into a file, from which the spectrum follows. Takes some two
+the predicted density every 4 fs into a file, from which the spectrum follows. Takes some
 minutes; files go to ``infrared-output``. Run
 
     python examples/infrared.py
@@ -18,6 +18,7 @@ from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import Stationary, ZeroRotation
 from ase.md.verlet import VelocityVerlet
 from matplotlib.figure import Figure
+from scipy.integrate import trapezoid
 
 from ase_rholearn import RhoCalculator
 from ase_rholearn.references import Reference
@@ -121,7 +122,7 @@ def plot(spectrum: InfraredSpectrum, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--picoseconds", type=float, default=10.0)
+    parser.add_argument("--picoseconds", type=float, default=4.0)
     arguments = parser.parse_args()
     OUTPUT.mkdir(exist_ok=True)
     path = OUTPUT / "dynamics.extxyz"
@@ -132,7 +133,7 @@ def main() -> None:
     for name, low, high in (("bend", 1200, 2000), ("stretch", 3000, 4100)):
         band = (spectrum.wavenumbers > low) & (spectrum.wavenumbers < high)
         place = np.average(spectrum.wavenumbers[band], weights=spectrum.absorption[band])
-        area = np.trapezoid(spectrum.absorption[band], spectrum.wavenumbers[band])
+        area = trapezoid(spectrum.absorption[band], spectrum.wavenumbers[band])
         print(f"{name:10} {place:8.0f} 1/cm {area / 6:8.0f} km/mol a molecule")
 
 
