@@ -108,8 +108,9 @@ class AtomTable:
         harmonics = harmonic_rows(vectors, round(size**0.5) - 1)
         knots = self.spline.knots
         intervals = np.minimum(np.searchsorted(knots, r, side="right") - 1, len(knots) - 2)
-        used, starts = np.unique(intervals, return_index=True)
-        coefficients = self.spline.coefficients[used]  # [interval, power, function]
+        # ascending, as r is
+        starts = np.flatnonzero(np.diff(intervals, prepend=-1))
+        coefficients = self.spline.coefficients[intervals[starts]]  # [interval, power, function]
         matrices = np.concatenate([coefficients @ one for one in weights], axis=1)
         sums = np.empty((matrices.shape[1], len(r)))  # [(part, power), point]
         for matrix, start, stop in zip(matrices, starts, [*starts[1:], len(r)], strict=True):
