@@ -70,7 +70,7 @@ def test_charges_add_up_and_are_alike_on_like_atoms(sharp_basis: Basis) -> None:
     rho = Density(atoms, sharp_basis, 0.01 * (layout.l == 0))
     bader = bader_atoms(rho, spacing=0.12)
     assert bader.charges.sum() == pytest.approx(1)
-    assert bader.charges[1] == pytest.approx(bader.charges[2], abs=1e-3)
+    assert bader.charges[1] == pytest.approx(bader.charges[2], abs=5e-3)
     assert np.abs(bader.non_nuclear).max() == 0
 
 
