@@ -1,7 +1,17 @@
 """Electron densities: values, moments, charges, comparison and files."""
 
 from .charges import HirshfeldAtoms
-from .comparison import coulomb_distance, l2_distance, nmae, similarity
+from .comparison import (
+    align,
+    coulomb_distance,
+    l2_distance,
+    nmae,
+    planar_density,
+    planar_potential,
+    radial_profile,
+    similarity,
+    transformed,
+)
 from .density import Density
 from .difference import DensityDifference
 from .files import (
@@ -23,15 +33,20 @@ __all__ = [
     "DensityDifference",
     "Grid",
     "HirshfeldAtoms",
+    "align",
     "coulomb_distance",
     "grid_frame",
     "l2_distance",
     "nmae",
+    "planar_density",
+    "planar_potential",
+    "radial_profile",
     "read_chgcar",
     "read_cube",
     "read_grid",
     "read_xsf",
     "similarity",
+    "transformed",
     "write_chgcar",
     "write_cp2k_density",
     "write_cube",

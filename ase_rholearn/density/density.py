@@ -11,7 +11,15 @@ from ase import Atoms, units
 from ..basis import Basis, to_tensormap
 from ..structures import check_atoms, total_charge
 from . import moments
-from .charges import HirshfeldAtoms, hirshfeld_atoms, voronoi_charges, write_quadrature
+from .charges import (
+    SCHEMES,
+    BaderAtoms,
+    HirshfeldAtoms,
+    bader_atoms,
+    hirshfeld_atoms,
+    voronoi_charges,
+    write_quadrature,
+)
 from .electrostatics import quantities
 from .electrostatics.potential import AtomCharge, atom_charges
 from .evaluation.terms import AtomTerms, density_terms
@@ -220,14 +228,21 @@ class Density(DensityField):
             ``"hirshfeld"``: shares in proportion to the free atoms, which are the atomic
             densities of the basis; see :meth:`hirshfeld` for more than the charges.
             ``"voronoi"``: the deformation density in the region nearest to each atom.
+            ``"bader"``: the density in the region of each maximum; see :meth:`bader`.
         level
-            Quality of the quadrature, 0 to 5.
+            Quality of the quadrature, 0 to 5; Bader's atoms have a grid instead.
         """
-        if scheme == "hirshfeld":
-            return hirshfeld_atoms(self, level=level).charges
+        if scheme not in SCHEMES:
+            raise ValueError(f"scheme is {scheme!r}: give one of {', '.join(SCHEMES)}")
+        if scheme == "bader":
+            return bader_atoms(self).charges
         if scheme == "voronoi":
             return voronoi_charges(self, level=level)
-        raise ValueError(f'scheme is {scheme!r}: give "hirshfeld" or "voronoi"')
+        return hirshfeld_atoms(self, level=level).charges
+
+    def bader(self, *, spacing: float = 0.08) -> BaderAtoms:
+        """Charges and volumes of Bader's atoms, on a grid of this spacing in Angstrom."""
+        return bader_atoms(self, spacing=spacing)
 
     def hirshfeld(self, *, level: int = 3) -> HirshfeldAtoms:
         """Charges, dipoles and volumes of Hirshfeld's atoms.

@@ -12,7 +12,7 @@ from scipy.integrate import solve_ivp
 
 from ase_rholearn import Basis, Density
 from ase_rholearn.basis import AtomicDensity
-from ase_rholearn.density.charges.bader import Basins, bader_atoms, bader_charges, voxel_faces
+from ase_rholearn.density.charges.bader import Basins, bader_atoms, voxel_faces
 from ase_rholearn.density.evaluation.quadrature import molecular_quadrature
 
 
@@ -59,7 +59,7 @@ def test_charges_against_steepest_ascent(sharp_basis: Basis) -> None:
         owners = attractors(rho, points[used] * units.Bohr)
         populations += np.bincount(owners, electrons[used], 3)
     expected = atoms.numbers - populations
-    np.testing.assert_allclose(bader_charges(rho, spacing=0.1), expected, atol=0.02)
+    np.testing.assert_allclose(bader_atoms(rho, spacing=0.1).charges, expected, atol=0.02)
 
 
 def test_charges_add_up_and_are_alike_on_like_atoms(sharp_basis: Basis) -> None:
@@ -84,7 +84,9 @@ def test_crystals_fill_their_cell(
     bader = bader_atoms(rho, spacing=0.15)
     assert bader.volumes.sum() == pytest.approx(atoms.cell.volume, rel=2e-3)
     twice = Density(atoms * (2, 1, 1), sharp_basis, np.zeros(2 * len(rho.coefficients)))
-    np.testing.assert_allclose(bader_charges(twice, spacing=0.15)[:2], bader.charges, atol=1e-8)
+    np.testing.assert_allclose(
+        bader_atoms(twice, spacing=0.15).charges[:2], bader.charges, atol=1e-8
+    )
 
 
 def test_cores_mark_atoms_of_valence_densities(sharp_basis: Basis) -> None:
@@ -104,7 +106,7 @@ def test_coarse_grids_warn(sharp_basis: Basis) -> None:
     atoms = molecule("H2O")
     rho = Density(atoms, sharp_basis, np.zeros(sharp_basis.size(atoms.numbers)))
     with pytest.warns(UserWarning, match="no maximum at atoms .*: give a smaller spacing than 1"):
-        bader_charges(rho, spacing=1.0)
+        bader_atoms(rho, spacing=1.0)
 
 
 @pytest.mark.parametrize("steps", [np.eye(3), [[1, 0, 0], [0.5, 0.9, 0], [0.3, 0.2, 1.1]]])

@@ -101,7 +101,7 @@ def test_valence_charges(small_basis: Basis) -> None:
 
 
 def test_unknown_scheme(water_density: Density) -> None:
-    with pytest.raises(ValueError, match="scheme is 'mulliken': give \"hirshfeld\""):
+    with pytest.raises(ValueError, match="scheme is 'mulliken': give one of hirshfeld"):
         water_density.charges("mulliken")
 
 

@@ -69,11 +69,6 @@ class BaderAtoms:
     non_nuclear: np.ndarray
 
 
-def bader_charges(rho: Density, *, spacing: float = 0.08) -> np.ndarray:
-    """Charges of :func:`bader_atoms`: shape (natoms,), e."""
-    return bader_atoms(rho, spacing=spacing).charges
-
-
 def bader_atoms(rho: Density, *, spacing: float = 0.08, margin: float = 4.0) -> BaderAtoms:
     """Charges and volumes of Bader's atoms, which end where the density has no slope across.
 
