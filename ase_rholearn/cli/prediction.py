@@ -67,7 +67,8 @@ def predict(
     from ..trajectory import Quantities
     from ..trajectory.writer import is_frame_file
 
-    quantities = Quantities(charges, molecular_dipoles, level, field, spacing or 0.2, margin)
+    step = (0.2 if is_frame_file(output) else 0.1) if spacing is None else spacing
+    quantities = Quantities(charges, molecular_dipoles, level, field, step, margin)
     if is_frame_file(output):
         if cube or npz:
             raise ValueError(f"output is {str(output)!r}: --cube and --npz need a folder")
@@ -79,7 +80,7 @@ def predict(
         )
     else:
         suffixes = [suffix for wanted, suffix in ((cube, ".cube"), (npz, ".npz")) if wanted]
-        grid = {"spacing": 0.1 if spacing is None else spacing, "margin": margin}
+        grid = {"spacing": step, "margin": margin}
         _predict_lines(structures, load_model(model, device), output, suffixes, grid)
 
 

@@ -55,10 +55,10 @@ class Quantities:
         check_level(self.level)
         if self.field is not None and self.field not in FIELD_UNITS:
             raise ValueError(f"field is {self.field!r}: give one of {', '.join(FIELD_UNITS)}")
-        for name in ("spacing", "margin"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value >= 0 and (value or name == "margin")):
-                raise ValueError(f"{name} is {value}: give a distance in Angstrom")
+        if not (np.isfinite(self.spacing) and self.spacing > 0):
+            raise ValueError(f"spacing is {self.spacing}: give a positive distance in Angstrom")
+        if not (np.isfinite(self.margin) and self.margin >= 0):
+            raise ValueError(f"margin is {self.margin}: give a distance in Angstrom, 0 or larger")
 
     def to_dict(self) -> dict[str, Any]:
         """For the header of a file."""
