@@ -11,7 +11,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from ase_rholearn import RhoCalculator
-from ase_rholearn.density.pictures.space import draw_potential
 from ase_rholearn.density.pictures.viewer import potential_field
 from ase_rholearn.references import Reference
 
@@ -31,7 +30,7 @@ def main() -> None:
     rho.plot(plane=first, margin=2.5, ax=axes[0], title="density in the plane of a molecule")
     deformation.plot(plane=first, margin=2.5, limit=0.5, ax=axes[1], title="minus free atoms")
     deformation.plot_isosurface(isovalue=0.1, ax=axes[2], title="minus free atoms, in space")
-    draw_potential(rho, ax=axes[3], title="electrostatic potential")
+    rho.plot_potential(ax=axes[3], title="electrostatic potential")
     figure.savefig(OUTPUT / "pictures.png", dpi=90)
 
     others = {"deformation": deformation, "potential": potential_field(rho)}

@@ -100,11 +100,17 @@ class _Figures:
         Of A, and what B has less.
     dipole
         Difference in e Angstrom; None for crystals, which cubes may be.
+    distance
+        Root of the integral of the squared difference, e/Angstrom^1.5.
+    similarity
+        Carbo's index of the overlap; None for grids.
     """
 
     nmae: float
     electrons: tuple[float, float]
     dipole: np.ndarray | None
+    distance: float
+    similarity: float | None = None
 
     def echo(self) -> None:
         typer.echo(f"{'normalised mean absolute error':34} {self.nmae:12.4f} %")
@@ -113,6 +119,9 @@ class _Figures:
         if self.dipole is not None:
             text = " ".join(f"{x:10.5f}" for x in self.dipole)
             typer.echo(f"{'dipole moment, A - B':34} {text} e Angstrom")
+        typer.echo(f"{'distance (L2)':34} {self.distance:12.6f} e Angstrom^-1.5")
+        if self.similarity is not None:
+            typer.echo(f"{'similarity of the overlap (Carbo)':34} {self.similarity:12.8f}")
 
 
 def _check_second(second: Path | None, other_model: str | None, free_atoms: bool) -> None:
@@ -125,12 +134,16 @@ def _check_second(second: Path | None, other_model: str | None, free_atoms: bool
 def _compare_densities(
     a: Density, b: Density, path: Path | None, spacing: float, margin: float, level: int
 ) -> None:
-    from ..density import nmae
+    from ..density import l2_distance, nmae, similarity
 
     difference = a - b
-    dipole = None if a.atoms.pbc.any() else difference.dipole()
-    electrons = (a.number_of_electrons, difference.number_of_electrons)
-    _Figures(nmae(a, b, level=level, spacing=spacing), electrons, dipole).echo()
+    _Figures(
+        nmae=nmae(a, b, level=level, spacing=spacing),
+        electrons=(a.number_of_electrons, difference.number_of_electrons),
+        dipole=None if a.atoms.pbc.any() else difference.dipole(),
+        distance=l2_distance(a, b),
+        similarity=similarity(a, b),
+    ).echo()
     if path is None:
         return
     if path.suffix.lower() in _PICTURES:
@@ -138,7 +151,7 @@ def _compare_densities(
     elif path.suffix.lower() in _PAGES:
         difference.view(path)
     else:
-        _write_difference(path, a.atoms, difference.on_grid(spacing, margin))
+        difference.write(path, spacing=spacing, margin=margin, progress=True)
     typer.echo(f"wrote {path}")
 
 
@@ -164,7 +177,8 @@ def _compare_grids(
     error = 100 * np.abs(difference.values).sum() * frame.voxel_volume / norm
     electrons = (float(values[0].sum() * frame.voxel_volume), difference.integral)
     dipole = _grid_dipole(difference) if _is_molecule(a) or _is_molecule(b) else None
-    _Figures(float(error), electrons, dipole).echo()
+    distance = np.sqrt((difference.values**2).sum() * frame.voxel_volume)
+    _Figures(float(error), electrons, dipole, float(distance)).echo()
     if path is not None:
         atoms = a[0] if isinstance(a, tuple) else a.atoms
         _write_difference(path, atoms, difference)

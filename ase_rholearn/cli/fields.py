@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,9 +24,13 @@ from .inputs import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..density import Density, DensityDifference, Grid
+    from ..density import Density
+    from ..density.field import DensityField
+    from ..density.pictures.viewer import View
 
-_PICTURES = (".png", ".pdf", ".svg")
+#: Suffixes of pictures.
+PICTURES = (".png", ".pdf", ".svg")
+_PAGES = (".html", ".htm")
 
 #: Dots an inch of pictures.
 _RESOLUTION = 150
@@ -86,13 +91,16 @@ def cube(
     """Write a density on a grid: .cube and .xsf in e/bohr^3, .h5 in e/Angstrom^3."""
     path = output_path(output, structure, ".cube")
     _check_grid_name(path, quantity)
-    if core is not Core.point and quantity is not Quantity.density:
-        raise ValueError(f"core is {core.value!r}, which is for quantity 'density' only")
+    if core is not Core.point and quantity is Quantity.potential:
+        raise ValueError(f"core is {core.value!r}, which is for densities only")
     rho = load_density(structure, model, index, device)
-    if quantity is Quantity.density:
-        rho.write(path, spacing=spacing, margin=margin, core=core.value, progress=True)
+    if quantity is Quantity.potential:
+        write_potential(path, rho, spacing, margin)
     else:
-        _write_other(rho, quantity, path, spacing, margin)
+        written: DensityField = rho
+        if quantity is Quantity.deformation:
+            written = rho - rho.free_atoms()
+        written.write(path, spacing=spacing, margin=margin, core=core.value, progress=True)
     typer.echo(f"wrote {path}")
 
 
@@ -124,11 +132,11 @@ def slice_(
     device: Device = None,
 ) -> None:
     """Draw a density on a plane, in e/Angstrom^3 (needs the extra view)."""
-    path = output_path(output, structure, ".png", _PICTURES)
+    path = output_path(output, structure, ".png", PICTURES)
     check_matplotlib()
     through = atom_list(atoms) if atoms else None
     rho = load_density(structure, model, index, device)
-    drawn: Density | DensityDifference = rho - rho.free_atoms() if deformation else rho
+    drawn: DensityField = rho - rho.free_atoms() if deformation else rho
     normal = _NORMALS.get(plane)
     ax = drawn.plot(
         plane=through, normal=normal, margin=margin, points=points, limit=limit, title=title
@@ -141,11 +149,16 @@ def view(
     structure: Structure,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Page: .html (default: STRUCTURE's name, .html)."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Page: .html (default: STRUCTURE's name, .html); or a picture: .png, .pdf, .svg.",
+        ),
     ] = None,
-    deformation: Annotated[
-        bool, typer.Option(help="Add the density minus free atoms, to switch to.")
-    ] = True,
+    quantity: Annotated[
+        Quantity,
+        typer.Option(help="What to see first; potential: on a surface of the density."),
+    ] = Quantity.density,
     isovalue: Annotated[
         float | None, typer.Option(help="Where the slider begins, e/Angstrom^3 (default: 0.3).")
     ] = None,
@@ -158,12 +171,63 @@ def view(
     model: Model = "water-pbe",
     device: Device = None,
 ) -> None:
-    """Make a page with isosurfaces to turn, which works offline in any browser."""
-    path = output_path(output, structure, ".html", (".html", ".htm"))
+    """Show isosurfaces: a page to turn them on, which works offline, or a picture."""
+    path = output_path(output, structure, ".html", (*_PAGES, *PICTURES))
+    picture = path.suffix.lower() in PICTURES
+    if picture:
+        check_surfaces()
     rho = load_density(structure, model, index, device)
-    others = {"deformation": rho - rho.free_atoms()} if deformation else {}
-    rho.view(path, others=others, isovalue=isovalue, spacing=spacing, margin=margin, title=title)
+    if picture:
+        save_figure(_isosurface(rho, quantity, isovalue, title), path)
+    else:
+        page = _page(rho, quantity, isovalue, spacing, margin, title)
+        page.write(path)
     typer.echo(f"wrote {path}")
+
+
+def _isosurface(rho: Density, quantity: Quantity, isovalue: float | None, title: str) -> Figure:
+    from ..density.pictures.surface import MOLECULAR
+
+    if quantity is Quantity.potential:
+        ax = rho.plot_potential(isovalue=isovalue or MOLECULAR, title=title)
+        return ax.figure  # type: ignore[return-value]
+    drawn: DensityField = rho - rho.free_atoms() if quantity is Quantity.deformation else rho
+    return drawn.plot_isosurface(isovalue=isovalue, title=title).figure  # type: ignore[return-value]
+
+
+def _page(
+    rho: Density,
+    quantity: Quantity,
+    isovalue: float | None,
+    spacing: float | None,
+    margin: float,
+    title: str,
+) -> View:
+    """The wanted quantity first, then the density and what bonding does to it."""
+    from ..density.pictures.surface import MOLECULAR
+    from ..density.pictures.viewer import potential_field, view
+
+    names = dict.fromkeys((quantity, Quantity.density, Quantity.deformation))
+    if not rho.basis.atomic_densities:
+        names.pop(Quantity.deformation)
+    fields = {}
+    for name in names:
+        value = isovalue if name is quantity else None
+        if name is Quantity.potential:
+            fields[name.value] = potential_field(rho, value or MOLECULAR, margin=margin)
+        else:
+            shown: DensityField = rho if name is Quantity.density else rho - rho.free_atoms()
+            fields[name.value] = shown.field(value, spacing, margin)
+    return view(rho.atoms, fields, title=title)
+
+
+def check_surfaces() -> None:
+    """Raise a readable error, before any work, if surfaces cannot be drawn."""
+    check_matplotlib()
+    if find_spec("skimage") is None:
+        raise ModuleNotFoundError(
+            "surfaces need scikit-image: pip install 'ase-rholearn[view]'", name="skimage"
+        )
 
 
 def check_matplotlib() -> None:
@@ -197,35 +261,17 @@ def _check_grid_name(path: Path, quantity: Quantity) -> None:
         raise ValueError(f"output is {str(path)!r}: potentials go into .cube and .h5 files")
 
 
-def _write_other(
-    rho: Density, quantity: Quantity, path: Path, spacing: float, margin: float
-) -> None:
-    from ..density import grid_frame, write_grid
-    from ..trajectory.quantities import field_on_frame
+def write_potential(path: Path, rho: Density, spacing: float, margin: float) -> None:
+    """Write a potential on a grid: a cube in Hartree/e, as programs expect, or HDF5 in V.
 
-    frame = grid_frame(rho.atoms, spacing, margin)
-    grid = field_on_frame(rho, quantity.value, frame)
-    if quantity is Quantity.potential:
-        write_potential(path, rho, grid)
-    else:
-        metadata = {"quantity": "deformation density", "spacing": spacing}
-        write_grid(path, rho.atoms, grid, comment="Deformation density", metadata=metadata)
-
-
-def write_potential(path: Path, rho: Density, grid: Grid) -> None:
-    """Write a potential in V on a grid: a cube in Hartree/e, as programs expect, or HDF5 in V.
-
-    Where a point is at a nucleus, the largest finite value stands for infinity.
+    Nuclei are smeared out over some points, so that all values are finite.
     """
-    import numpy as np
     from ase import units
 
-    from ..density import Grid, write_cube
+    from ..density import write_cube
     from ..density.files import write_grid_hdf5
 
-    finite = np.isfinite(grid.values)
-    values = np.where(finite, grid.values, grid.values[finite].max())
-    grid = Grid(values, grid.origin, grid.cell)
+    grid = rho.potential_on_grid(spacing, margin, nuclei="smeared")
     if path.suffix.lower() in (".h5", ".hdf5"):
         write_grid_hdf5(path, rho.atoms, grid, unit="V", metadata={"quantity": "potential"})
     else:

@@ -1,6 +1,6 @@
 """Electron densities: values, moments, charges, comparison and files."""
 
-from .charges import HirshfeldAtoms
+from .charges import BaderAtoms, HirshfeldAtoms, MolecularDipoles
 from .comparison import (
     align,
     coulomb_distance,
@@ -29,10 +29,12 @@ from .frame import grid_frame
 from .grid import Grid
 
 __all__ = [
+    "BaderAtoms",
     "Density",
     "DensityDifference",
     "Grid",
     "HirshfeldAtoms",
+    "MolecularDipoles",
     "align",
     "coulomb_distance",
     "grid_frame",

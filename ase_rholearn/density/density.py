@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from .charges import (
     SCHEMES,
     BaderAtoms,
     HirshfeldAtoms,
+    MolecularDipoles,
     bader_atoms,
     hirshfeld_atoms,
+    molecular_dipoles,
     voronoi_charges,
     write_quadrature,
 )
@@ -27,8 +30,12 @@ from .field import DensityField
 from .files import format_of
 from .files.coefficients import read_coefficients, write_coefficients
 from .normalization import charge_step
+from .pictures.drawable import saved
+from .pictures.space import draw_potential
+from .pictures.surface import MOLECULAR, SurfacePotential, surface_potential
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from metatensor.torch import TensorMap
 
     from .difference import DensityDifference
@@ -253,6 +260,55 @@ class Density(DensityField):
 
     # electrostatics ----------------------------------------------------------------
 
+    def surface_potential(
+        self, isovalue: float = MOLECULAR, *, spacing: float = 0.15
+    ) -> SurfacePotential:
+        """The potential on a surface of the density, with statistics; needs scikit-image.
+
+        Parameters
+        ----------
+        isovalue
+            e/Angstrom^3; 0.002 e/bohr^3 if left out.
+        spacing
+            Of the vertices, roughly: Angstrom.
+        """
+        return surface_potential(self, isovalue, spacing=spacing)
+
+    def plot_potential(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        isovalue: float = MOLECULAR,
+        limit: float | None = None,
+        normal: Sequence[float] | None = None,
+        opacity: float = 0.9,
+        pixels: int = 800,
+        title: str = "",
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Draw the potential on a surface of the density; needs ``ase-rholearn[view]``.
+
+        Blue where positive, orange and with dashed contours where negative.
+
+        Parameters
+        ----------
+        path
+            Picture file to write. Left out: only draw.
+        isovalue
+            Of the surface, e/Angstrom^3; 0.002 e/bohr^3 if left out.
+        limit
+            End of the colour scale, V. Left out: the largest value on the surface.
+        normal, opacity, pixels, title, ax
+            As for :meth:`plot_isosurface`.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        return saved(
+            draw_potential(self, isovalue, limit, normal, opacity, pixels, title, ax), path
+        )
+
     def hartree_energy(self) -> float:
         """Coulomb energy of the electrons of a molecule with themselves: eV, in closed form."""
         return quantities.hartree_energy(self)
@@ -291,6 +347,14 @@ class Density(DensityField):
             write_coefficients(path, self)
         else:
             super().write(path, spacing=spacing, margin=margin, core=core, progress=progress)
+
+    def molecular_dipoles(self, *, level: int = 3) -> MolecularDipoles:
+        """Dipole moments of molecules in a liquid or crystal, by Hirshfeld's atoms.
+
+        An approximation: a periodic density alone does not define them. ``level`` is the
+        quality of the quadrature, 0 to 5.
+        """
+        return molecular_dipoles(self, level=level)
 
     def write_quadrature(self, path: str | os.PathLike[str], *, level: int = 4) -> None:
         """Write the density on a quadrature grid, for programs that divide it among atoms.

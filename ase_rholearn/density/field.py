@@ -20,7 +20,7 @@ from .evaluation.terms import AtomTerms
 from .files import write_grid
 from .frame import grid_frame
 from .grid import Grid
-from .pictures.plane import Drawable
+from .pictures.drawable import Drawable
 
 #: Default bound for what is neglected in one term of one atom, e/bohr^3. All terms and
 #: periodic images together then stay below 1e-9 e/Angstrom^3, in cells of any size.

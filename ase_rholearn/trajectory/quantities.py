@@ -88,11 +88,7 @@ def field_on_frame(rho: Density, field: str, frame: Grid) -> Grid:
     """A field at the points of a grid, whose values are ignored: e/Angstrom^3, or V."""
     if field == "potential":
         return potential_on_frame(rho, frame)
-    grid = rho.on_frame(frame)
-    if field == "deformation":
-        free = rho.free_atoms().on_frame(frame)
-        grid = Grid(grid.values - free.values, frame.origin, frame.cell)
-    return grid
+    return (rho - rho.free_atoms() if field == "deformation" else rho).on_frame(frame)
 
 
 def field_frame(rho: Density, quantities: Quantities, first: Grid | None) -> Grid:

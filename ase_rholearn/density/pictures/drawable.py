@@ -47,6 +47,10 @@ class Drawable:
         """Values on a uniform grid over the cell or around the molecule."""
         raise NotImplementedError
 
+    def frame(self, spacing: float = 0.1, margin: float = 3.0) -> Grid:
+        """Where the grid of :meth:`on_grid` lies: an empty one."""
+        raise NotImplementedError
+
     def isosurface(self, isovalue: float, *, spacing: float = 0.15) -> Surface:
         """The surface of a value: mesh, area, volume; needs scikit-image.
 
@@ -194,23 +198,25 @@ class Drawable:
 
         if isovalue is not None:
             check_isovalue(isovalue, positive=True)
-        fields = {self._name: self._field(isovalue, spacing, margin)}
+        fields = {self._name: self.field(isovalue, spacing, margin)}
         for name, other in (others or {}).items():
             if isinstance(other, Field):
                 fields[name] = other
             else:
-                fields[name] = other._field(None, spacing, margin)
+                fields[name] = other.field(None, spacing, margin)
         page = view(self.atoms, fields, title=title)
         if path is not None:
             page.write(path)
         return page
 
-    def _field(self, isovalue: float | None, spacing: float | None, margin: float) -> Field:
-        """Values on a grid for the viewer."""
+    def field(
+        self, isovalue: float | None = None, spacing: float | None = None, margin: float = 2.5
+    ) -> Field:
+        """Values on a grid for the viewer, see :meth:`view`."""
         from .viewer import Field, view_spacing
 
         if spacing is None:
-            box = self.on_grid(1.0, margin).cell
+            box = self.frame(1.0, margin).cell
             spacing = view_spacing(abs(float(np.linalg.det(box))))
         if isovalue is None and not self._signed:
             isovalue = ISOVALUE

@@ -17,7 +17,6 @@ from .colours import diverging
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .drawable import Drawable as Drawable
 
 #: Densities below this (e/Angstrom^3) are drawn as nothing; it is well outside a molecule.
 _FAINT = 1e-3
@@ -271,12 +270,3 @@ def _images(atoms: Atoms, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
     shifts = np.stack(np.meshgrid(*ranges), axis=-1).reshape(-1, 3) @ cell
     positions = (base[None] + shifts[:, None]).reshape(-1, 3)
     return np.tile(atoms.numbers, len(shifts)), positions
-
-
-def __getattr__(name: str) -> Any:
-    # densities import it from here
-    if name == "Drawable":
-        from .drawable import Drawable
-
-        return Drawable
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
