@@ -9,6 +9,8 @@ part of the planes, which stands for all. Sections:
 - ``water``: 64 periodic waters, 96^3 points; PySCF takes the open cluster, without images.
 - ``linear``: time per atom from 64 to 1024 waters at constant spacing.
 - ``cells``: silicon and a hexagonal slab against orthogonal cells of the same volume.
+- ``frames``: frames that are not one period, against the same points one by one.
+- ``threads``: wall time of two threads against one; needs two idle cores.
 
 Run, for all or some sections,
 
@@ -27,9 +29,11 @@ from ase.build import bulk, graphene, molecule
 from ase.io import read
 from pyscf import dft, gto, lib
 from pyscf.dft import numint
+from scipy.spatial.transform import Rotation
 
 from ase_rholearn import Density
 from ase_rholearn.basis import Basis, from_pyscf, to_pyscf_order
+from ase_rholearn.density import Grid
 from ase_rholearn.references.pyscf.integrals import auxiliary_molecule
 
 #: Points that PySCF gets at once, and its own screening threshold.
@@ -168,8 +172,61 @@ def cells(repeats: int) -> None:
             )
 
 
+def frames(repeats: int) -> None:
+    """Sub-boxes, a conventional cell, turned and skew boxes; points get some of the planes."""
+    turn = Rotation.from_rotvec([0.3, 0.5, -0.2]).as_matrix()
+    silicon = bulk("Si", "diamond", 5.43)
+    fcc, cube = silicon.cell.array, 5.43 * np.eye(3)
+    skew = np.array([[8.0, 0, 0], [2.0, 8.0, 0], [1.0, 2.0, 8.0]])
+    benzene = molecule("C6H6")
+    cases = {
+        "silicon, conventional cell": (silicon, cube),
+        "silicon, part of the cell": (silicon, 0.7 * fcc),
+        "silicon, 2 x 2 x 2 cells": (silicon, 2 * fcc),
+        "silicon, straight box": (silicon, 0.7 * cube),
+        "silicon, turned box": (silicon, cube @ turn),
+        "benzene, turned box": (benzene, 8 * turn),
+        "benzene, skew box": (benzene, skew),
+    }
+    for name, (atoms, cell) in cases.items():
+        density = random_density(atoms)
+        frame = Grid(np.zeros((64, 64, 64)), atoms.positions.mean(axis=0) - cell.sum(0) / 2, cell)
+        points = frame.points()[::16].reshape(-1, 3)
+        best = [np.inf, np.inf]
+        for _ in range(repeats):
+            for k, evaluate in enumerate(
+                (
+                    lambda d=density, f=frame: d.on_frame(f, tolerance=TOLERANCE).values,
+                    lambda d=density, p=points: d.evaluate(p, tolerance=TOLERANCE),
+                )
+            ):
+                best[k] = min(best[k], cpu(evaluate)[0])
+        print(
+            f"{name:27} 64^3  {best[0]:.3f} s, point by point {16 * best[1]:6.2f} s: "
+            f"ratio {16 * best[1] / best[0]:.0f}"
+        )
+
+
+def threads(repeats: int) -> None:
+    """Wall times."""
+    for name, density, n in (
+        ("64 waters, periodic", random_density(water_box()), 128),
+        ("benzene", random_density(molecule("C6H6")), 192),
+        ("silicon", random_density(bulk("Si", "diamond", 5.43)), 96),
+    ):
+        best = {1: np.inf, 2: np.inf}
+        for _ in range(repeats):
+            for count in best:
+                torch.set_num_threads(count)
+                start = time.perf_counter()
+                density.on_grid(shape=(n,) * 3, tolerance=TOLERANCE)
+                best[count] = min(best[count], time.perf_counter() - start)
+        torch.set_num_threads(1)
+        print(f"{name:20} {n}^3  {best[1]:.3f} s, two threads {best[2]:.3f} s")
+
+
 def main() -> None:
-    names = ("molecules", "water", "linear", "cells")
+    names = ("molecules", "water", "linear", "cells", "frames", "threads")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sections", nargs="*", default=names, help=", ".join(names))
     parser.add_argument("--repeats", type=int, default=3)
@@ -186,6 +243,10 @@ def main() -> None:
         linear(repeats)
     if "cells" in arguments.sections:
         cells(repeats)
+    if "frames" in arguments.sections:
+        frames(repeats)
+    if "threads" in arguments.sections:
+        threads(repeats)
 
 
 if __name__ == "__main__":

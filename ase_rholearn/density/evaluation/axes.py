@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -27,14 +28,19 @@ class CartesianFrame:
 
     def components(self, vectors: np.ndarray) -> np.ndarray:
         """Components of vectors (..., 3) along the axes."""
-        return np.asarray(vectors @ self.axes.T)
+        return vectors if self._is_straight else np.asarray(vectors @ self.axes.T)
 
     def terms(self, terms: TermClass) -> TermClass:
         """The same terms as functions of the components."""
-        if np.array_equal(self.axes, np.eye(3)):
+        if self._is_straight:
             return terms
         weights = terms.weights @ self._rotation(terms.l_max)
         return TermClass(terms.radius, terms.exponents, weights)
+
+    @cached_property
+    def _is_straight(self) -> bool:
+        """Whether the axes are x, y and z."""
+        return np.array_equal(self.axes, np.eye(3))
 
     def _rotation(self, l_max: int) -> torch.Tensor:
         if l_max not in self._rotations:

@@ -175,10 +175,12 @@ class SeparableSum:
 
     def add_class(self, centres: np.ndarray, terms: TermClass) -> None:
         """Add the terms of one class around some centres: (n, 3) bohr."""
-        step = max(axis.step for axis in self.grid.axes)
-        tight = terms.exponents * step**2 > (TIGHT if self.average else math.inf)
-        # the nearest voxel may hold a tight term that its point does not feel
-        radius = terms.radius + (step / 2 if tight.any() else 0.0)
+        radius, tight = terms.radius, None
+        if self.average:
+            step = max(axis.step for axis in self.grid.axes)
+            tight = torch.nonzero(terms.exponents * step**2 > TIGHT).squeeze(1)
+            # the nearest voxel may hold a tight term that its point does not feel
+            radius += step / 2 if len(tight) else 0.0
         factors: _Factors | None = None
         for centre in self.grid.frame.components(centres):
             windows = [
@@ -224,19 +226,20 @@ class _Factors:
     exponents
         Of the terms.
     averaged
-        Indices of terms that are averaged over voxels.
+        Indices of terms that are averaged over voxels, if any.
     """
 
     weights: torch.Tensor
     k: torch.Tensor
     term: torch.Tensor
     exponents: torch.Tensor
-    averaged: torch.Tensor
+    averaged: torch.Tensor | None
 
     @classmethod
-    def of(cls, terms: TermClass, tight: torch.Tensor, device: torch.device) -> _Factors:
-        tensors = (*monomials(terms), terms.exponents, torch.nonzero(tight).squeeze(1))
-        return cls(*(one.to(device) for one in tensors))
+    def of(cls, terms: TermClass, tight: torch.Tensor | None, device: torch.device) -> _Factors:
+        weights, k, term = (one.to(device) for one in monomials(terms))
+        averaged = None if tight is None else tight.to(device)
+        return cls(weights, k, term, terms.exponents.to(device), averaged)
 
     @property
     def degree(self) -> int:
