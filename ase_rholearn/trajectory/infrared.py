@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from ase import units
 from scipy import constants
-from scipy.signal import welch
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,8 @@ def infrared_spectrum(
     >>> float(spectrum.wavenumbers[spectrum.absorption.argmax()].round(-1))
     3340.0
     """
+    from scipy.signal import welch  # slow to import
+
     dipoles = _checked(dipoles)
     for name, value in (
         ("timestep", timestep),

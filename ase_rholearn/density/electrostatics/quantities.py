@@ -58,7 +58,8 @@ def potential_on_frame(rho: DensityField, frame: Grid, *, nuclei: str = "point")
     """Potential at the points of a grid, whose values are ignored: V.
 
     Where the axes of the grid are those of the structure it comes from matrix products and a
-    Fourier transform, and is right to 1e-7 V; otherwise from :func:`potential`.
+    Fourier transform, and is right to 1e-7 V (in molecules to 1e-6 V); otherwise from
+    :func:`potential`.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def potential_on_frame(rho: DensityField, frame: Grid, *, nuclei: str = "point")
         ``"point"``: exact, and infinite at a grid point that is at a nucleus. ``"smeared"``:
         nuclei (or cores) are Gaussians whose standard deviation is half of the grid's spacing,
         so that all values are finite; those further than three points from every nucleus stay
-        as they are.
+        as they are but for the average of a crystal, which is zero again.
     """
     if nuclei not in ("point", "smeared"):
         raise ValueError(f'nuclei is {nuclei!r}: give "point" or "smeared"')
