@@ -23,7 +23,7 @@ from .charges import (
     voronoi_charges,
     write_quadrature,
 )
-from .electrostatics import quantities
+from .electrostatics import energies
 from .electrostatics.potential import AtomCharge, atom_charges
 from .evaluation.terms import AtomTerms, density_terms
 from .field import DensityField
@@ -310,15 +310,28 @@ class Density(DensityField):
         )
 
     def hartree_energy(self) -> float:
-        """Coulomb energy of the electrons of a molecule with themselves: eV, in closed form."""
-        return quantities.hartree_energy(self)
+        """Coulomb energy of the electrons with themselves: eV, in closed form.
+
+        Of a crystal per cell, with a constant background that makes it neutral.
+        """
+        return energies.hartree_energy(self)
+
+    def electrostatic_energy(self) -> float:
+        """Coulomb energy of nuclei and electrons together: eV, of a crystal per cell.
+
+        Raises
+        ------
+        ValueError
+            The cell is charged, or periodic in one or two directions only.
+        """
+        return energies.electrostatic_energy(self)
 
     def coulomb_interaction(self, other: Density) -> float:
         """Coulomb energy between two molecules, all nuclei and electrons: eV, in closed form.
 
         Of two fragments it is the electrostatic part of their interaction, with overlap.
         """
-        return quantities.coulomb_interaction(self, other)
+        return energies.coulomb_interaction(self, other)
 
     # conversion and files ----------------------------------------------------------
 

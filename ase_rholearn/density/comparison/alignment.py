@@ -19,8 +19,8 @@ from scipy.spatial.transform import Rotation
 
 from ...basis import harmonic_rotations
 from ..density import Density
+from ..electrostatics.products import AtomGroup, Kernel, Operator, grouped, molecular_product
 from .expansion import electron_terms
-from .products import AtomGroup, Kernel, Operator, grouped, molecular_product
 from .rigid_motion import transformed
 from .similarity import check_index, check_operator
 from .spheres import Pose, Spheres, distinct

@@ -8,8 +8,8 @@ import numpy as np
 from ase import units
 
 from ..electrostatics.potential import AtomCharge, atom_charges
+from ..electrostatics.products import Operator, inner_product
 from .expansion import NEUTRAL, electron_terms, share_functions, total_charge
-from .products import Operator, inner_product
 
 if TYPE_CHECKING:
     from ..density import Density

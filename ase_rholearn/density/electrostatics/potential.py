@@ -211,16 +211,6 @@ def smeared(charge: AtomCharge, exponent: float) -> AtomCharge:
     return AtomCharge(charge.centre, 0.0, (together, *others), charge.table)
 
 
-def table_vectors(basis: Basis, numbers: np.ndarray, coefficients: np.ndarray) -> list[np.ndarray]:
-    """Coefficients of each atom for its radial tables: one more, 1, for an atomic density."""
-    offsets = basis.offsets(numbers)
-    ahead = np.ones(1 if basis.atomic_densities else 0)
-    return [
-        np.concatenate([ahead, coefficients[offsets[k] : offsets[k + 1]]])
-        for k in range(len(numbers))
-    ]
-
-
 def open_potential(
     charges: Sequence[AtomCharge], points: np.ndarray, *, field: bool = False
 ) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Potential, field and Coulomb energies of densities, in ASE's units."""
+"""Potential and field of densities, in ASE's units."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms, units
 
-from ...basis.coulomb import coulomb_blocks, species_pairs
-from ...basis.radial_tables import radial_tables
 from ..evaluation.points import completed_cell
 from ..grid import Grid, grid_points
 from .ewald import GRID_SPLIT, SplitPotential
-from .potential import AtomCharge, atom_charges, open_potential, smeared, table_vectors
+from .potential import AtomCharge, open_potential, smeared
 
 if TYPE_CHECKING:
-    from ..density import Density
     from ..field import DensityField
 
 #: Total charge of a cell (e) that counts as neutral.
@@ -32,9 +29,6 @@ _FAR = 28.0
 
 #: Distance from the nuclei (bohr) where nothing is left of the electrons.
 _REACH = 25.0
-
-#: Numbers that one block of integrals may hold (64 MB).
-_TEMPORARY = 2**23
 
 
 def potential(rho: DensityField, points: np.ndarray) -> np.ndarray:
@@ -101,75 +95,6 @@ def _by_products(atoms: Atoms, frame: Grid) -> bool:
     return bool(aligned and spans and (atoms.pbc.any() or len(atoms) >= _SMALL))
 
 
-def hartree_energy(rho: Density) -> float:
-    """Half the Coulomb interaction of the electrons with themselves: eV."""
-    _check_molecule(rho.atoms, "Hartree energy")
-    return 0.5 * _electron_repulsion(rho, rho) * units.Hartree
-
-
-def coulomb_interaction(first: Density, second: Density) -> float:
-    """Coulomb interaction of the nuclei and electrons of two molecules: eV."""
-    for rho in (first, second):
-        _check_molecule(rho.atoms, "Coulomb interaction")
-    distances = np.linalg.norm(first.atoms.positions[:, None] - second.atoms.positions, axis=2)
-    if not distances.all():
-        a, b = np.argwhere(distances == 0)[0]
-        raise ValueError(
-            f"atom {a} of one density is at the place of atom {b} of the other, where the "
-            "interaction of the nuclei is infinite: give two separate molecules; for the "
-            "electrons of one molecule use hartree_energy()"
-        )
-    # everything of the first on the nuclei of the second, its nuclei on the electrons of the
-    # second, and the electrons on each other
-    on_nuclei = second.core_charges @ _molecule_potential(first, second, nuclei=True)
-    on_electrons = first.core_charges @ _molecule_potential(second, first, nuclei=False)
-    total = on_nuclei + on_electrons + _electron_repulsion(first, second)
-    return float(total * units.Hartree)
-
-
-def _molecule_potential(source: Density, target: Density, *, nuclei: bool) -> np.ndarray:
-    """Potential of one molecule at the nuclei of another, in Hartree/e."""
-    charges = source.core_charges if nuclei else np.zeros(len(source.atoms))
-    numbers, positions = source.atoms.numbers, source.atoms.positions / units.Bohr
-    sources = atom_charges(source.basis, numbers, positions, source.coefficients, charges)
-    return open_potential(sources, target.atoms.positions / units.Bohr)
-
-
-def _electron_repulsion(first: Density, second: Density) -> float:
-    """Coulomb interaction of the electrons of two molecules, in Hartree."""
-    tables, vectors = [], []
-    for rho in (first, second):
-        basis, numbers = rho.basis, rho.atoms.numbers
-        tables.append(
-            {
-                z: radial_tables(
-                    basis.shells[z],
-                    basis.atomic_densities.get(z),
-                    purpose="the Coulomb energy (hartree_energy, coulomb_interaction)",
-                )
-                for z in set(numbers.tolist())
-            }
-        )
-        vectors.append(table_vectors(basis, numbers, rho.coefficients))
-    total = 0.0
-    for (za, zb), pairs in species_pairs(first.atoms.numbers, second.atoms.numbers).items():
-        if first is second:
-            # each pair of atoms once, and twice in the sum
-            pairs = pairs[pairs[:, 0] >= pairs[:, 1]]
-        size = sum(t.size for t in tables[0][za]) * sum(t.size for t in tables[1][zb])
-        rows = max(1, _TEMPORARY // size)
-        for chosen in (pairs[start : start + rows] for start in range(0, len(pairs), rows)):
-            a, b = chosen.T
-            apart = (first.atoms.positions[a] - second.atoms.positions[b]) / units.Bohr
-            blocks = coulomb_blocks(tables[0][za], tables[1][zb], apart)
-            left = np.stack([vectors[0][k] for k in a])
-            right = np.stack([vectors[1][k] for k in b])
-            energies = np.einsum("ni,nij,nj->n", left, blocks, right, optimize=True)
-            twice = np.where(a != b, 2.0, 1.0) if first is second else np.ones(len(a))
-            total += float(energies @ twice)
-    return total
-
-
 def _at_points(rho: DensityField, points: np.ndarray, *, field: bool) -> np.ndarray:
     """Potential or field in atomic units, at points in Angstrom."""
     return _values(rho.atoms, _charges(rho), points / units.Bohr, field=field)
@@ -221,12 +146,4 @@ def _check_neutral(charges: list[AtomCharge]) -> None:
         raise ValueError(
             f"the cell holds a charge of {total:g} e: the potential of a charged crystal is "
             "infinite; give a neutral structure, and a density with normalize=True"
-        )
-
-
-def _check_molecule(atoms: Atoms, what: str) -> None:
-    if atoms.pbc.any():
-        raise ValueError(
-            f"atoms.pbc is {atoms.pbc.tolist()}: the {what} of periodic electrons is infinite; "
-            "set pbc=False if this is a molecule in a box"
         )

@@ -25,9 +25,9 @@ import torch
 
 from ...basis import solid_harmonics
 from ...basis.coulomb import gaunt, radial_integral, transform_scale
-from ..electrostatics.potential import AtomCharge
-from ..electrostatics.transform import fourier_transform
 from ..evaluation.points import Images
+from .potential import AtomCharge
+from .transform import fourier_transform
 
 Operator = Literal["overlap", "coulomb"]
 
@@ -148,7 +148,8 @@ def inner_product(
     Parameters
     ----------
     first, second
-        Densities, without their points. Of the interaction of crystals one is neutral.
+        Densities, without their points. Where both are charged, a constant background makes
+        each cell of a crystal neutral.
     operator
         ``"overlap"`` or ``"coulomb"``.
     cell, pbc
@@ -163,7 +164,11 @@ def inner_product(
     smallest = min(group.smallest_exponent for group in (*left, *right))
     smoothing = _SMOOTHING * 0.5 / smallest
     short = _lattice_sum(left, right, Kernel(operator, without=smoothing), cell, pbc)
-    return short + _frequency_sum(first, second, smoothing, cell)
+    smooth = _frequency_sum(first, second, smoothing, cell)
+    # the short range lacks 1/r's infinite average, but has one of its own
+    left_charge, right_charge = (sum(atom.total for atom in part) for part in (first, second))
+    average = 4 * np.pi * smoothing / abs(np.linalg.det(cell)) * left_charge * right_charge
+    return short + smooth - average
 
 
 def molecular_product(
