@@ -373,7 +373,7 @@ class Density(DensityField):
         """Write the density on a quadrature grid, for programs that divide it among atoms.
 
         denspart and horton-part's ``part-periodic`` read the file; see
-        :mod:`ase_rholearn.density.charges.quadrature_file` for its arrays. Molecules only.
+        :mod:`ase_rholearn.density.charges.quadrature_file` for its arrays.
         ``level`` is the quality of the grid, 0 to 5.
         """
         write_quadrature(self, path, level=level)

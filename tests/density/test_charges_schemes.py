@@ -155,13 +155,24 @@ def test_quadrature_file_integrates(methanol: Density, tmp_path: Path) -> None:
         assert data["weights"] @ data["density"] == pytest.approx(18, abs=3e-3)
 
 
-def test_quadrature_file_of_a_crystal_is_refused(methanol: Density, tmp_path: Path) -> None:
+def test_quadrature_file_of_a_crystal(methanol: Density, tmp_path: Path) -> None:
+    """The grid belongs to one cell, and every atom's part to the file."""
     atoms = methanol.atoms.copy()
-    atoms.set_cell([9, 9, 9])
+    atoms.set_cell([[4.5, 0, 0], [0.7, 4.5, 0], [0, 0.4, 5.0]])
     atoms.pbc = True
-    periodic = Density(atoms, methanol.basis, methanol.raw_coefficients)
-    with pytest.raises(ValueError, match="quadrature files are for molecules"):
-        periodic.write_quadrature(tmp_path / "density.npz")
+    crystal = Density(atoms, methanol.basis, methanol.raw_coefficients)
+    # free atoms, because negative values are set to zero
+    crystal.free_atoms().write_quadrature(tmp_path / "density.npz", level=3)
+    with np.load(tmp_path / "density.npz") as data:
+        np.testing.assert_allclose(data["cellvecs"] * units.Bohr, atoms.cell.array)
+        assert data["weights"] @ data["density"] == pytest.approx(18, abs=3e-3)
+        assert len(data["grid_sizes"]) == len(atoms)
+        assert data["grid_sizes"].sum() == len(data["points"])
+    bare = Density(
+        atoms, methanol.basis.with_atomic_densities({}), methanol.raw_coefficients, normalize=False
+    )
+    with pytest.raises(ValueError, match="has no atomic densities, which divide the space"):
+        bare.write_quadrature(tmp_path / "bare.npz")
 
 
 def test_horton_part_reads_the_file(methanol: Density, tmp_path: Path) -> None:

@@ -278,7 +278,10 @@ def test_files_and_pickles(compact: Density, tmp_path: Path) -> None:
     [
         (lambda rho: rho.on_grid(0.5, core="voxel-average"), 'give core="point"'),
         (lambda rho: rho.hartree_energy(), "hartree_energy.*a basis of Gaussians"),
-        (lambda rho: rho.coulomb_interaction(_moved(rho)), "coulomb_interaction.*a basis of Gaussians"),
+        (
+            lambda rho: rho.coulomb_interaction(_moved(rho)),
+            "coulomb_interaction.*Gaussians",
+        ),
         (lambda rho: rho.charges("hirshfeld"), "no atomic densities"),
         (lambda rho: rho.free_atoms(), "no atomic densities"),
     ],
