@@ -41,6 +41,7 @@ from ase.calculators.calculator import (
     register_calculator_class,
 )
 
+from .basis import Basis
 from .density import Density
 from .density.charges import SCHEMES
 from .density.files import format_of
@@ -72,6 +73,11 @@ class RhoCalculator(Calculator):
         How ``get_charges`` divides the density among the atoms: ``"hirshfeld"``, or another
         scheme of :meth:`Density.charges`. It can be set later too, which makes charges that
         were computed before invalid.
+    basis
+        Only for models of other programs, such as metatrain: the basis of their coefficients, or
+        a file of :meth:`Basis.to_json`; see :mod:`ase_rholearn.model.others`.
+    output
+        Likewise: which of the model's outputs holds coefficients, if it has several.
 
     Notes
     -----
@@ -101,12 +107,14 @@ class RhoCalculator(Calculator):
         dtype: str | None = None,
         base: Calculator | None = None,
         charges_scheme: str = "hirshfeld",
+        basis: Basis | str | os.PathLike[str] | None = None,
+        output: str | None = None,
         **unknown: Any,
     ) -> None:
         if unknown:
             raise TypeError(
                 f"RhoCalculator has no arguments {sorted(unknown)}: it takes model, device, "
-                "dtype, base and charges_scheme"
+                "dtype, base, charges_scheme, basis and output"
             )
         if base is not None and not hasattr(base, "get_property"):
             raise TypeError(f"base is a {type(base).__name__}: give an ASE calculator")
@@ -114,8 +122,10 @@ class RhoCalculator(Calculator):
             "model": os.fspath(model),
             "device": device,
             "dtype": dtype,
+            "basis": basis,
+            "output": output,
         }
-        self.model: DensityModel = load_model(model, device, dtype)
+        self.model: DensityModel = load_model(model, device, dtype, basis=basis, output=output)
         self.base = base
         self._cached: Density | None = None
         super().__init__()
@@ -182,7 +192,10 @@ class RhoCalculator(Calculator):
 
     def todict(self, skip_default: bool = True) -> dict[str, Any]:
         """Arguments that make an equal calculator; trajectory files store them."""
-        return {name: value for name, value in self._arguments.items() if value is not None}
+        arguments = dict(self._arguments)
+        if isinstance(arguments["basis"], Basis):
+            arguments["basis"] = arguments["basis"].to_json()
+        return {name: value for name, value in arguments.items() if value is not None}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RhoCalculator:
         twin = RhoCalculator(**self._arguments, base=copy.deepcopy(self.base, memo))

@@ -27,7 +27,7 @@ from ..structures import check_atoms, total_charge
 from ..torchscript import quiet_torchscript
 from .card import ModelCard
 from .export import BASIS_KEY, CARD_KEY
-from .others import anonymous_card, coefficient_output
+from .others import anonymous_card, as_basis, coefficient_output
 from .shipped import find_model
 from .systems import to_system
 from .wrapper import OUTPUT
@@ -137,7 +137,7 @@ def load_model(
     device: str | torch.device | None = None,
     dtype: str | None = None,
     *,
-    basis: Basis | None = None,
+    basis: Basis | str | os.PathLike[str] | None = None,
     output: str | None = None,
 ) -> DensityModel:
     """Load a model of this package, or another metatomic model that predicts coefficients.
@@ -151,7 +151,8 @@ def load_model(
     dtype
         ``"float32"`` or ``"float64"``. Left out: what the file was exported with.
     basis
-        Only for models of other programs: the basis of their coefficients.
+        Only for models of other programs: the basis of their coefficients, or a file of
+        :meth:`Basis.to_json`.
     output
         Only for models of other programs: which output holds the coefficients, if it has
         several.
@@ -170,22 +171,23 @@ def load_model(
     own = BASIS_KEY in loaded.metadata().extra
     if own:
         _refuse_arguments_of_others(path, basis, output)
-        basis, card = _read_metadata(path, loaded)
+        known, card = _read_metadata(path, loaded)
         output = OUTPUT
     else:
-        if basis is None:
+        given = as_basis(basis)
+        if given is None:
             raise ModelFileError(
                 f"{path} is a metatomic model with the outputs "
                 f"{sorted(loaded.capabilities().outputs)}, not one of ase_rholearn: if one of "
                 "them holds coefficients of a density, give basis=, the basis that they refer to"
             )
-        output = coefficient_output(path, loaded, output)
+        known, output = given, coefficient_output(path, loaded, output)
         card = anonymous_card(path, loaded)
     capabilities = loaded.capabilities()
     chosen = _pick_device(device, capabilities.supported_devices)
     if dtype is not None and dtype != capabilities.dtype:
         loaded = _converted(loaded, dtype)
-    return DensityModel(path, loaded.to(device=chosen), basis, card, chosen, output)
+    return DensityModel(path, loaded.to(device=chosen), known, card, chosen, output)
 
 
 def _load_again(
@@ -194,7 +196,7 @@ def _load_again(
     return load_model(path, device, dtype, basis=basis, output=output)
 
 
-def _refuse_arguments_of_others(path: Path, basis: Basis | None, output: str | None) -> None:
+def _refuse_arguments_of_others(path: Path, basis: object, output: str | None) -> None:
     for name, value in (("basis", basis), ("output", output)):
         if value is not None:
             raise ValueError(f"{name} is given, but {path} knows its own: leave it out")

@@ -7,10 +7,12 @@ models on data sets that ``ase-rholearn data export`` wrote.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from metatomic.torch import AtomisticModel
 
+from ..basis import Basis
 from .card import ModelCard
 
 #: How names begin of metatomic's own outputs, and of what metatrain adds to outputs: none of
@@ -61,3 +63,15 @@ def anonymous_card(path: Path, model: AtomisticModel) -> ModelCard:
         description=metadata.description,
         citation="; ".join(references),
     )
+
+
+def as_basis(basis: Basis | str | os.PathLike[str] | None) -> Basis | None:
+    """A basis, from JSON or a file of it."""
+    if basis is None or isinstance(basis, Basis):
+        return basis
+    if isinstance(basis, str) and basis.lstrip().startswith("{"):
+        return Basis.from_json(basis)
+    path = Path(basis)
+    if not path.is_file():
+        raise FileNotFoundError(f"basis is {os.fspath(basis)!r}: there is no such file")
+    return Basis.from_json(path.read_text())

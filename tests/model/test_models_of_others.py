@@ -14,6 +14,7 @@ from ase.build import molecule
 from metatensor.torch import Labels
 from metatomic.torch import AtomisticModel, ModelCapabilities, ModelMetadata, ModelOutput
 
+from ase_rholearn import RhoCalculator
 from ase_rholearn.basis import Basis
 from ase_rholearn.model import DensityModel, DensityNetwork, ModelFileError, load_model
 from ase_rholearn.model.wrapper import CoefficientModel
@@ -66,6 +67,20 @@ def test_it_predicts_like_a_model_of_ours(save: Save, model: DensityModel, basis
 def test_the_basis_has_to_be_given(save: Save) -> None:
     with pytest.raises(ModelFileError, match=r"\['mtt::ri_coefficients'\], not one of .* basis="):
         load_model(save())
+
+
+def test_the_calculator_serves_it(
+    save: Save, model: DensityModel, basis: Basis, tmp_path: Path
+) -> None:
+    (tmp_path / "basis.json").write_text(basis.to_json())
+    water = molecule("H2O")
+    expected = RhoCalculator(model.path).get_density(water).dipole()
+    calculator = RhoCalculator(save(), basis=tmp_path / "basis.json")
+    again = RhoCalculator(**RhoCalculator(save(), basis=basis).todict())
+    for other in (calculator, again, pickle.loads(pickle.dumps(calculator))):
+        np.testing.assert_allclose(other.get_density(water).dipole(), expected, atol=1e-5)
+    with pytest.raises(FileNotFoundError, match=r"basis is 'nothing\.json': there is no such file"):
+        RhoCalculator(save(), basis="nothing.json")
 
 
 def test_a_basis_that_does_not_fit_is_noticed(save: Save, basis: Basis) -> None:
