@@ -27,7 +27,7 @@ from ..structures import check_atoms, total_charge
 from ..torchscript import quiet_torchscript
 from .card import ModelCard
 from .export import BASIS_KEY, CARD_KEY
-from .others import anonymous_card, as_basis, coefficient_output
+from .others import EXTENSIONS, anonymous_card, as_basis, coefficient_output
 from .shipped import find_model
 from .systems import to_system
 from .wrapper import OUTPUT
@@ -213,10 +213,17 @@ def _read(path: Path) -> AtomisticModel:
         raise ModelFileError(
             f"{path} is damaged ({damaged} inside it): export it (or download it) again"
         )
+    extensions = path.parent / EXTENSIONS
     try:
         with quiet_torchscript():
-            return load_atomistic_model(path)
+            return load_atomistic_model(path, str(extensions) if extensions.is_dir() else None)
     except (RuntimeError, ValueError, KeyError) as error:
+        if "extensions" in str(error):
+            raise ModelFileError(
+                f"{path} needs TorchScript extensions: put the folder {EXTENSIONS!r} that its "
+                "program wrote (for metatrain, `mtt export`) beside it, or import the package that "
+                f"has them first ({str(error).splitlines()[0]})"
+            ) from error
         raise ModelFileError(
             f"{path} is not a model that metatomic can load, or it is damaged: export it "
             f"(or download it) again ({str(error).splitlines()[0]})"

@@ -2,7 +2,8 @@
 
 Such a file has no basis and no card of ours. Its coefficients have to be per atom, in
 e/bohr^1.5, with the keys (o3_lambda, o3_sigma, center_type or atom_type); metatrain trains such
-models on data sets that ``ase-rholearn data export`` wrote.
+models on data sets that ``ase-rholearn data export`` wrote. Compiled extensions are looked for in
+the folder ``extensions`` beside the file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from metatomic.torch import AtomisticModel
 
 from ..basis import Basis
 from .card import ModelCard
+
+#: Folder beside a model file with the compiled code that it may need.
+EXTENSIONS = "extensions"
 
 #: How names begin of metatomic's own outputs, and of what metatrain adds to outputs: none of
 #: them are coefficients.
