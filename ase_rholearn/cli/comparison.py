@@ -119,7 +119,7 @@ class _Figures:
         if self.dipole is not None:
             text = " ".join(f"{x:10.5f}" for x in self.dipole)
             typer.echo(f"{'dipole moment, A - B':34} {text} e Angstrom")
-        typer.echo(f"{'distance (L2)':34} {self.distance:12.6f} e Angstrom^-1.5")
+        typer.echo(f"{'distance (L2)':34} {self.distance:12.6f} e/Angstrom^1.5")
         if self.similarity is not None:
             typer.echo(f"{'similarity of the overlap (Carbo)':34} {self.similarity:12.8f}")
 

@@ -19,9 +19,9 @@ def text_table(columns: Mapping[str, Sequence[Any]]) -> str:
     """Columns under their titles, for people.
 
     >>> print(text_table({"atom": ["O", "H"], "q / e": [-0.31, 0.155]}))
-    atom       q / e
-       O   -0.310000
-       H    0.155000
+    atom        q / e
+       O    -0.310000
+       H     0.155000
     """
     width = max(12, *map(len, columns))
     lines = []

@@ -73,8 +73,8 @@ def infrared_spectrum(
     >>> period = 10 * units.fs  # 3336 wavenumbers
     >>> spectrum = infrared_spectrum(np.outer(np.sin(2 * np.pi * times / period), [0, 0, 1]),
     ...                              2 * units.fs)
-    >>> float(spectrum.wavenumbers[spectrum.absorption.argmax()].round(-1))
-    3340.0
+    >>> bool(abs(spectrum.wavenumbers[spectrum.absorption.argmax()] - 3336) < 10)
+    True
     """
     from scipy.signal import welch  # slow to import
 

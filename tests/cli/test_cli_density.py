@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from ase.io import read, write
 
 from ase_rholearn import Density, load_model
 from ase_rholearn.cli import main
-from ase_rholearn.density import nmae, read_grid
+from ase_rholearn.density import l2_distance, nmae, read_grid, similarity
 from ase_rholearn.density.files import read_grid_hdf5
 
 
@@ -71,13 +73,14 @@ def test_cube_of_other_quantities(run, folder, rho):
     assert run("esp rho.npz --spacing 0.7 -o v.h5")[0] == 0
     _, volts, metadata = read_grid_hdf5("v.h5")
     assert metadata["unit"] == "V"
-    np.testing.assert_allclose(volts.values, rho.potential_on_grid(0.7).values)
+    expected = rho.potential_on_grid(0.7, nuclei="smeared").values
+    np.testing.assert_allclose(volts.values, expected)
     hartree = read_grid("v.cube")[1].values * units.Bohr**3  # as programs read it
     np.testing.assert_allclose(hartree * units.Hartree, volts.values, rtol=2e-5, atol=1e-6)
 
 
 def test_a_grid_with_a_point_at_a_nucleus(run, tmp_path, monkeypatch):
-    """The potential is infinite there; the file has the largest finite value."""
+    """The potential is infinite there; nuclei in files are smeared."""
     monkeypatch.chdir(tmp_path)
     write("h2.xyz", molecule("H2", positions=[[0, 0, 0.5], [0, 0, -0.5]]))
     assert run("esp h2.xyz --spacing 0.5 --margin 1 -o v.cube") == (0, "wrote v.cube\n", "")
@@ -121,11 +124,41 @@ def test_charges(run, folder, rho):
     np.testing.assert_allclose(back.get_charges(), expected, atol=1e-6)
 
 
+def test_all_schemes_side_by_side(run, folder, rho):
+    status, output, _ = run("charges rho.npz --level 0 --scheme voronoi --scheme bader")
+    assert status == 0
+    bader = [float(line.split()[-1]) for line in output.splitlines()[1:4]]
+    np.testing.assert_allclose(bader, rho.charges("bader"), atol=1e-6)
+
+
+def test_potential_on_a_surface(run, folder, rho):
+    pytest.importorskip("skimage")
+    status, output, _ = run("esp rho.npz --surface 0.0135 --spacing 0.3 -o s.csv")
+    assert status == 0
+    found = figures(output)
+    expected = rho.surface_potential(0.0135, spacing=0.3)
+    assert found["maximum"] == pytest.approx([expected.maximum], abs=1e-5)
+    assert found["area"] == pytest.approx([expected.surface.area], abs=1e-4)
+    rows = Path("s.csv").read_text().splitlines()
+    assert rows[0] == "x_A,y_A,z_A,potential_V"
+    assert len(rows) == 1 + len(expected.values)
+    message = "points and surface are both given: choose one"
+    assert message in run("esp rho.npz --surface 0.01 --points -")[2]
+
+
+def test_pictures_of_surfaces(run, folder):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("skimage")
+    for quantity in ("density", "potential"):
+        assert run(f"view rho.npz --quantity {quantity} -o {quantity}.png")[0] == 0
+        assert Path(f"{quantity}.png").stat().st_size > 10_000
+
+
 def figures(output: str) -> dict[str, list[float]]:
     found = {}
     for line in output.splitlines():
         words = line[34:].split()
-        numbers = [word for word in words if not word.isalpha() and word != "%"]
+        numbers = [word for word in words if re.fullmatch(r"[-+.\d]+", word)]
         if numbers:
             found[line[:34].strip()] = [float(word) for word in numbers]
     return found
@@ -139,6 +172,9 @@ def test_diff_of_two_densities(run, folder, rho):
     found = figures(output)
     error = found["normalised mean absolute error"]
     assert error == pytest.approx([nmae(rho, other, level=0)], abs=1e-3)
+    assert found["distance (L2)"] == pytest.approx([l2_distance(rho, other)], abs=1e-5)
+    alike = found["similarity of the overlap (Carbo)"]
+    assert alike == pytest.approx([similarity(rho, other)], abs=1e-7)
     dipole = found["dipole moment, A - B"]
     np.testing.assert_allclose(dipole, rho.dipole() - other.dipole(), atol=2e-5)
     grid = read_grid("d.cube")[1]
@@ -171,7 +207,7 @@ def test_diff_of_grids(run, folder, rho):
         ("cube md.xyz -o none/a.cube", "there is no folder none"),
         ("cube md.xyz -o a.npz", "give .cube, .xsf, .h5"),
         ("cube md.xyz --quantity potential -o a.xsf", "potentials go into .cube and .h5"),
-        ("cube md.xyz --quantity deformation --core voxel-average", "core is 'voxel-average'"),
+        ("cube md.xyz --quantity potential --core voxel-average", "core is 'voxel-average'"),
         ("cube md.xyz --index 2", "index is 2: md.xyz has fewer frames"),
         ("cube md.xyz --index -3", "index is -3: md.xyz has fewer frames"),
         ("slice md.xyz -o a.txt", "give a name that ends in .png"),
