@@ -89,7 +89,7 @@ def _on_surface(rho: Density, isovalue: float, spacing: float, path: Path | None
         ("variance where negative", found.variance_negative, "V^2"),
         ("mean deviation", found.deviation, "V"),
     ):
-        typer.echo(f"{name:24} {value:12.5f} {unit}")
+        typer.echo(f"{name:34} {value:12.5f} {unit}")
     if path is not None:
         columns = zip(("x_A", "y_A", "z_A"), found.surface.vertices.T.tolist(), strict=True)
         write_table(path, {**dict(columns), "potential_V": found.values.tolist()})
