@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.io import read
-from ase.io.formats import UnknownFileTypeError
 from vesin import NeighborList
 
 #: Two nuclei closer than this (Angstrom) are taken for a mistake in the input:
@@ -51,35 +47,6 @@ def check_atoms(atoms: Any, *, argument: str = "atoms") -> Atoms:
     _check_cell(atoms, argument)
     _check_distances(atoms, argument)
     return atoms
-
-
-def read_structures(path: str | os.PathLike[str], *, argument: str = "structures") -> list[Atoms]:
-    """All frames of a file that ASE reads.
-
-    Parameters
-    ----------
-    path
-        The file.
-    argument
-        The name that error messages use for it.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        There is no such file, ASE cannot read it, or it is empty.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{argument}: there is no file {path}")
-    try:
-        frames = read(path, index=":")
-    except UnknownFileTypeError as error:
-        raise ValueError(f"{argument}: {path} has a format that ASE does not know") from error
-    except Exception as error:  # readers raise whatever they stumble over
-        raise ValueError(f"{argument}: ASE cannot read {path}: {error}") from error
-    if not frames:
-        raise ValueError(f"{argument}: {path} holds no structure")
-    return list(frames)
 
 
 def total_charge(atoms: Atoms) -> int:

@@ -12,7 +12,8 @@ from ase.io import write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ase_rholearn.structures import MINIMUM_DISTANCE, check_atoms, read_structures, total_charge
+from ase_rholearn.structure_files import iterate_structures
+from ase_rholearn.structures import MINIMUM_DISTANCE, check_atoms, total_charge
 
 
 @pytest.mark.parametrize(
@@ -199,9 +200,9 @@ def test_only_integer_sums_are_charges(initial: list[float]) -> None:
             total_charge(charged(initial))
 
 
-def test_read_structures_gives_all_frames(tmp_path):
+def test_iterate_structures_gives_all_frames(tmp_path):
     write(tmp_path / "two.xyz", [molecule("H2O"), molecule("CO")])
-    assert [len(atoms) for atoms in read_structures(tmp_path / "two.xyz")] == [3, 2]
+    assert [len(atoms) for atoms in iterate_structures(tmp_path / "two.xyz")] == [3, 2]
 
 
 @pytest.mark.parametrize(
@@ -212,12 +213,12 @@ def test_read_structures_gives_all_frames(tmp_path):
         ("truncated.traj", "- of Ulm", "molecules: "),
     ],
 )
-def test_read_structures_of_damaged_files(tmp_path, name, text, message):
+def test_iterate_structures_of_damaged_files(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=message):
-        read_structures(tmp_path / name, argument="molecules")
+        list(iterate_structures(tmp_path / name, argument="molecules"))
 
 
-def test_read_structures_without_a_file(tmp_path):
+def test_iterate_structures_without_a_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"molecules: there is no file .*none.xyz"):
-        read_structures(tmp_path / "none.xyz", argument="molecules")
+        list(iterate_structures(tmp_path / "none.xyz", argument="molecules"))

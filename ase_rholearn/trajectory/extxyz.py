@@ -13,8 +13,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from ..density import Density
+from ..structure_files import TruncatedFrameError, atoms_of_xyz, xyz_frames
 from .quantities import Quantities
-from .reading import TruncatedFrameError, atoms_of_xyz, xyz_frames
 
 #: Results that ASE gives back when it reads the file.
 _RESULTS = ("dipole", "charges")

@@ -10,7 +10,8 @@ from ase import Atoms
 
 from ...files import atomic_write
 from ...references.pyscf import PySCF
-from ...structures import check_atoms, read_structures
+from ...structure_files import iterate_structures
+from ...structures import check_atoms
 from ..data import DataSet
 from .basis import basis_of_job
 from .generate import generate
@@ -68,7 +69,7 @@ def _given(options: GenerateOptions) -> list[Atoms]:
     """The structures of the options' file, each of them sound."""
     if options.structures is None:
         return []
-    structures = read_structures(options.structures)
+    structures = list(iterate_structures(options.structures))
     for index, atoms in enumerate(structures):
         check_atoms(atoms, argument=f"frame {index} of {options.structures}")
     return structures
