@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from ...basis import solid_harmonics
+from ...basis import harmonic_rows, solid_harmonics
 from ...basis.harmonics import harmonic_derivatives
 from .device import usable_device
 from .terms import AtomTerms, TermClass
@@ -203,25 +203,34 @@ def class_values(
 
     ``r2`` are the squares of the vectors' lengths; the work is done where the vectors live.
     """
-    a, p, l_max = terms.exponents.to(r2.device), terms.weights.to(r2.device), terms.l_max
-    gaussians = torch.exp(-r2[:, None] * a)  # [n, k]
-    harmonics = solid_harmonics(vectors, l_max)  # [n, lm]
+    p, l_max = terms.weights.to(r2.device), terms.l_max
+    a = terms.exponents.to(r2.device)[:, None]
+    # rows of points: sums over terms then run along the memory
+    gaussians = torch.exp(-a * r2)  # [k, n]
+    harmonics = _harmonics(vectors, l_max)  # [lm, n]
     if derivative == "value":
-        return (gaussians * (harmonics @ p.T)).sum(dim=1, keepdim=True)
+        return (gaussians * (p @ harmonics)).sum(dim=0)[:, None]
     if derivative == "laplacian":
         # harmonics solve Laplace's equation, so that for exp(-a r^2) S_lm the Laplacian is
         # (4 a^2 r^2 - 2 a (2 l + 3)) exp(-a r^2) S_lm
         l = torch.tensor([l for l in range(l_max + 1) for _ in range(2 * l + 1)])
-        radial = harmonics @ (p * (2.0 * l + 3.0).to(p)).T
-        inner = 4 * a * a * r2[:, None] * (harmonics @ p.T) - 2 * a * radial
-        return (gaussians * inner).sum(dim=1, keepdim=True)
+        radial = (p * (2.0 * l + 3.0).to(p)) @ harmonics
+        inner = 4 * a * a * r2 * (p @ harmonics) - 2 * a * radial
+        return (gaussians * inner).sum(dim=0)[:, None]
     slopes = harmonic_derivatives(l_max).to(r2.device)  # [3, lm, lm]
-    columns = []
-    for axis in range(3):
-        angular = harmonics @ (p @ slopes[axis]).T
-        radial = -2 * a * vectors[:, axis : axis + 1] * (harmonics @ p.T)
-        columns.append((gaussians * (angular + radial)).sum(dim=1))
+    inward = -2 * a * (p @ harmonics)
+    columns = [
+        (gaussians * ((p @ slopes[axis]) @ harmonics + inward * vectors[:, axis])).sum(dim=0)
+        for axis in range(3)
+    ]
     return torch.stack(columns, dim=1)
+
+
+def _harmonics(vectors: torch.Tensor, l_max: int) -> torch.Tensor:
+    """Solid harmonics, one row a function: ((l_max + 1)^2, n)."""
+    if vectors.device.type == "cpu" and vectors.dtype == torch.float64:
+        return torch.from_numpy(harmonic_rows(vectors.numpy(), l_max))
+    return solid_harmonics(vectors, l_max).T
 
 
 def compact_blocks(points: np.ndarray) -> Iterator[np.ndarray]:
