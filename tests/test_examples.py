@@ -1,33 +1,71 @@
-"""The demo, as `make demo` runs it."""
+"""The examples, as users run them."""
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from ase.calculators.fd import calculate_numerical_forces
+
+from ase_rholearn.references import Reference
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-@pytest.mark.slow
-def test_demo(tmp_path):
-    """Files appear, electrons are exact, and the errors printed are inside the model's bars."""
+def run(folder: Path, *command: str) -> str:
     done = subprocess.run(
-        [sys.executable, EXAMPLES / "demo.py"],
-        cwd=tmp_path,
+        [sys.executable, EXAMPLES / command[0], *command[1:]],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    printed = [line.rsplit(maxsplit=2) for line in done.stdout.splitlines()]
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_demo(tmp_path):
+    """Files appear, electrons are exact, and the errors printed are inside the model's bars."""
+    output = run(tmp_path, "demo.py")
+    printed = [line.rsplit(maxsplit=2) for line in output.splitlines()]
     percents = [float(words[1]) for words in printed if words[-1] == "%"]
     assert len(percents) == 3
     assert max(percents) < 0.5
-    assert "60.00000000" in done.stdout
-    assert "640.00000000" in done.stdout
+    assert "60.00000000" in output
+    assert "640.00000000" in output
     names = {path.name for path in (tmp_path / "demo-output").iterdir()}
     assert names == {"box.cube", "demo.png", "hexamer.cube"}
+
+
+@pytest.mark.slow
+def test_pictures(tmp_path):
+    pytest.importorskip("skimage")
+    run(tmp_path, "pictures.py")
+    assert (tmp_path / "pictures-output" / "pictures.png").stat().st_size > 50_000
+    assert (tmp_path / "pictures-output" / "hexamer.html").stat().st_size < 5_000_000
+
+
+@pytest.mark.slow
+def test_infrared_bands_are_where_they_belong(tmp_path):
+    output = run(tmp_path, "infrared.py", "--picoseconds", "2.2")
+    places = {line.split()[0]: float(line.split()[1]) for line in output.splitlines()}
+    assert 1400 < places["bend"] < 1700
+    assert 3400 < places["stretch"] < 3800
+    assert (tmp_path / "infrared-output" / "infrared.png").exists()
+
+
+def test_force_field_of_the_infrared_example():
+    spec = importlib.util.spec_from_file_location("infrared", EXAMPLES / "infrared.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    atoms = Reference.load(EXAMPLES / "water-hexamer.npz").atoms.copy()
+    atoms.rattle(0.05, seed=0)
+    atoms.calc = module.FlexibleSPC()
+    numerical = calculate_numerical_forces(atoms, eps=1e-5, iatoms=[0, 1, 8])
+    np.testing.assert_allclose(atoms.get_forces()[[0, 1, 8]], numerical, atol=1e-6)
