@@ -208,18 +208,19 @@ def gaussian_shells(shells: Iterable[RadialFunction], purpose: str) -> tuple[She
     own = tuple(shells)
     gaussian = tuple(shell for shell in own if isinstance(shell, Shell))
     if len(gaussian) < len(own):
-        raise _no_tables("numerical radial functions", purpose)
+        raise no_tables("numerical radial functions", purpose)
     return gaussian
 
 
 def gaussian_density(density: FreeAtom, purpose: str) -> AtomicDensity:
     """The atomic density, if it is a sum of Gaussians; otherwise a ValueError."""
     if not isinstance(density, AtomicDensity):
-        raise _no_tables("tabulated atomic densities", purpose)
+        raise no_tables("tabulated atomic densities", purpose)
     return density
 
 
-def _no_tables(what: str, purpose: str) -> ValueError:
+def no_tables(what: str, purpose: str) -> ValueError:
+    """The error for tables that do not serve a purpose."""
     return ValueError(
         f"the basis has {what}: {purpose} needs Gaussians; use a basis of Gaussian shells, or "
         "fit the density again in one"

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 
-from .comparison.expansion import share_functions
 from .density import Density
 from .electrostatics.potential import AtomCharge, atom_charges
 from .evaluation.terms import AtomTerms, density_terms
@@ -139,7 +138,7 @@ class DensityDifference(DensityField):
         """One of the others that differs from the first by coefficients only, and the rest."""
         others = list(self.others)
         for index, rho in enumerate(others):
-            if share_functions(self.first, rho):
+            if _share_functions(self.first, rho):
                 return others.pop(index), others
         return None, others
 
@@ -179,3 +178,15 @@ def _check_same_periods(first: Atoms, second: Atoms) -> None:
             f"{second.pbc.tolist()}, cells {first.cell.array.tolist()} and "
             f"{second.cell.array.tolist()}; give both the same pbc and cell"
         )
+
+
+def _share_functions(first: Density, second: Density) -> bool:
+    """Whether two densities differ by nothing but their coefficients."""
+    a, b = first.atoms, second.atoms
+    return (
+        np.array_equal(a.numbers, b.numbers)
+        and np.array_equal(a.positions, b.positions)
+        and np.array_equal(a.pbc, b.pbc)
+        and np.array_equal(a.cell.array[a.pbc], b.cell.array[b.pbc])
+        and (first.basis is second.basis or first.basis == second.basis)
+    )

@@ -277,10 +277,13 @@ def test_files_and_pickles(compact: Density, tmp_path: Path) -> None:
     ("use", "message"),
     [
         (lambda rho: rho.on_grid(0.5, core="voxel-average"), 'give core="point"'),
-        (lambda rho: rho.hartree_energy(), "hartree_energy.*a basis of Gaussians"),
+        (
+            lambda rho: rho.hartree_energy(),
+            "hartree_energy.*needs Gaussians; use a basis",
+        ),
         (
             lambda rho: rho.coulomb_interaction(_moved(rho)),
-            "coulomb_interaction.*Gaussians",
+            "coulomb_interaction.*needs Gaussians; use a basis",
         ),
         (lambda rho: rho.charges("hirshfeld"), "no atomic densities"),
         (lambda rho: rho.free_atoms(), "no atomic densities"),

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import units
 
-from ..electrostatics.potential import AtomCharge, atom_charges
+from ..electrostatics.potential import NEUTRAL, total_charge
 from ..electrostatics.products import Operator, inner_product
-from .expansion import NEUTRAL, electron_terms, share_functions, total_charge
+from .expansion import electron_terms
 
 if TYPE_CHECKING:
     from ..density import Density
@@ -63,7 +63,7 @@ def coulomb_distance(first: Density, second: Density) -> float:
 
 def _norm(first: Density, second: Density, operator: Operator) -> float:
     """Norm of the difference in atomic units."""
-    atoms, difference = first.atoms, _difference(first, second)
+    atoms, difference = first.atoms, electron_terms(first - second)
     if operator == "coulomb":
         check_coulomb(atoms.pbc, total_charge(difference))
     cell = atoms.cell.array / units.Bohr
@@ -87,13 +87,3 @@ def check_coulomb(pbc: np.ndarray, charge: float) -> None:
             "crystal is infinite: give densities of equal numbers of electrons "
             "(normalize=True), or use the overlap (l2_distance)"
         )
-
-
-def _difference(first: Density, second: Density) -> list[AtomCharge]:
-    """``first - second`` without what both have in common."""
-    if not share_functions(first, second):
-        return electron_terms(first - second)
-    atoms, coefficients = first.atoms, first.coefficients - second.coefficients
-    bare = first.basis.with_atomic_densities({})
-    positions = atoms.positions / units.Bohr
-    return atom_charges(bare, atoms.numbers, positions, -coefficients, np.zeros(len(atoms)))

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 
-from ..electrostatics.potential import AtomCharge
+from ..electrostatics.potential import AtomCharge, check_neutral
 from ..evaluation.points import completed_cell
-from .expansion import NEUTRAL, Field, charge_terms, electron_terms, total_charge
+from .expansion import Field, charge_terms, electron_terms
 from .planar import Line, repeated_integral
 
 #: Exponent x of exp(-x) below which a density counts as vacuum.
@@ -198,12 +198,7 @@ def planar_potential(
         )
     at, lengths = _heights(rho.atoms, planes, heights, spacing, margin), _lengths(windows)
     terms = charge_terms(rho)
-    charge = total_charge(terms)
-    if abs(charge) > NEUTRAL:
-        raise ValueError(
-            f"the cell holds a charge of {charge:g} e: its potential is infinite; give a neutral "
-            "structure, and a density with normalize=True"
-        )
+    check_neutral(terms, "its potential")
     scale = -4 * np.pi * units.Hartree * units.Bohr**2 / planes.area
     values = scale * _integral(terms, planes, at, 2, lengths)
     levels = None

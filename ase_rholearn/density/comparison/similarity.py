@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from ase import units
 
+from ..electrostatics.potential import total_charge
 from ..electrostatics.products import Operator, inner_product
 from .distances import check_coulomb
-from .expansion import electron_terms, total_charge
+from .expansion import electron_terms
 
 if TYPE_CHECKING:
     from ..density import Density

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import units
 
-from .potential import AtomCharge, atom_charges, open_potential, smeared
+from .potential import AtomCharge, check_neutral, gaussian_charges, open_potential, smeared
 from .products import inner_product
 
 if TYPE_CHECKING:
@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 #: Exponent (bohr^-2) of Gaussians that stand for point nuclei: 1e-7 Hartree for chlorine.
 _POINT = 1e12
 
-_NEUTRAL = 1e-6
-
 
 def hartree_energy(rho: Density) -> float:
     """Half the Coulomb interaction of the electrons with themselves: eV.
 
     Of a crystal per cell, with a constant background that makes it neutral.
     """
-    electrons = _electrons(rho)
+    electrons = _electrons(rho, "hartree_energy")
     return 0.5 * _interaction(rho, electrons, electrons) * units.Hartree
 
 
@@ -37,20 +35,15 @@ def electrostatic_energy(rho: Density) -> float:
         The cell is charged, or periodic in one or two directions only.
     """
     cores = rho.core_charges
+    charges = gaussian_charges(rho, "electrostatic_energy")
     if not rho.atoms.pbc.any():
         positions = rho.atoms.positions / units.Bohr
-        electrons = _electrons(rho)
+        electrons = [charge.electrons for charge in charges]
         on_nuclei = cores @ open_potential(electrons, positions)
         repulsion = 0.5 * _interaction(rho, electrons, electrons)
         return float(on_nuclei + repulsion + _nuclear_repulsion(cores, positions)) * units.Hartree
-    _check_tables(rho)
-    charges = [smeared(charge, _POINT) for charge in rho.atom_charges()]
-    total = sum(charge.total for charge in charges)
-    if abs(total) > _NEUTRAL:
-        raise ValueError(
-            f"the cell holds a charge of {total:g} e: the energy of a charged crystal is infinite; "
-            "give a neutral structure, and a density with normalize=True"
-        )
+    check_neutral(charges, "the energy of a charged crystal")
+    charges = [smeared(charge, _POINT) for charge in charges]
     own = 0.5 * (cores @ cores) * np.sqrt(2 * _POINT / np.pi)
     return float(0.5 * _interaction(rho, charges, charges) - own) * units.Hartree
 
@@ -74,18 +67,15 @@ def coulomb_interaction(first: Density, second: Density) -> float:
     # everything of the first on the nuclei of the second, its nuclei on the electrons of the
     # second, and the electrons on each other
     here, there = (rho.atoms.positions / units.Bohr for rho in (first, second))
+    one, other = (_electrons(rho, "coulomb_interaction") for rho in (first, second))
     on_nuclei = second.core_charges @ open_potential(first.atom_charges(), there)
-    on_electrons = first.core_charges @ open_potential(_electrons(second), here)
-    electrons = _interaction(first, _electrons(first), _electrons(second))
-    return float(on_nuclei + on_electrons + electrons) * units.Hartree
+    on_electrons = first.core_charges @ open_potential(other, here)
+    return float(on_nuclei + on_electrons + _interaction(first, one, other)) * units.Hartree
 
 
-def _electrons(rho: Density) -> list[AtomCharge]:
+def _electrons(rho: Density, purpose: str) -> list[AtomCharge]:
     """The electrons alone, as negative charges."""
-    _check_tables(rho)
-    nothing = np.zeros(len(rho.atoms))
-    positions = rho.atoms.positions / units.Bohr
-    return atom_charges(rho.basis, rho.atoms.numbers, positions, rho.coefficients, nothing)
+    return [charge.electrons for charge in gaussian_charges(rho, purpose)]
 
 
 def _interaction(rho: Density, first: list[AtomCharge], second: list[AtomCharge]) -> float:
@@ -103,12 +93,3 @@ def _nuclear_repulsion(charges: np.ndarray, positions: np.ndarray) -> float:
     distances = np.linalg.norm(positions[:, None] - positions, axis=2)
     first, second = np.triu_indices(len(charges), 1)
     return float(np.sum(charges[first] * charges[second] / distances[first, second]))
-
-
-def _check_tables(rho: Density) -> None:
-    if any(rho.basis.tabulated[int(z)] is not None for z in rho.atoms.numbers):
-        raise ValueError(
-            f"the basis {rho.basis.name!r} has tabulated functions, for which Coulomb energies "
-            "(hartree_energy, coulomb_interaction, electrostatic_energy) are not implemented: use "
-            "a basis of Gaussians"
-        )

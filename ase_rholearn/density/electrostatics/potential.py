@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,10 +24,17 @@ from scipy.special import gamma
 from ...basis import AtomicDensity, Basis, Shell, solid_harmonics
 from ...basis.boys import boys, boys_far
 from ...basis.harmonics import harmonic_derivatives
+from ...basis.numerical import no_tables
 from ...basis.radial_tables import RadialTable, radial_tables
 from ...basis.tabulated import TabulatedFunctions
 from ..evaluation.points import Images, compact_blocks
 from .tabulated import ChargeTable
+
+if TYPE_CHECKING:
+    from ..field import DensityField
+
+#: Total charge of a cell (e) that counts as none.
+NEUTRAL = 1e-6
 
 #: Largest ratio of the reaches of Gaussians that are evaluated together.
 _CLASS_RATIO = 1.3
@@ -98,6 +106,11 @@ class AtomCharge:
     multiplets: tuple[Multiplet, ...]
     table: ChargeTable | None = None
 
+    @property
+    def electrons(self) -> AtomCharge:
+        """The same without the nucleus."""
+        return replace(self, point=0.0)
+
     def __neg__(self) -> AtomCharge:
         """The opposite charge."""
         multiplets = tuple(replace(m, weights=-m.weights) for m in self.multiplets)
@@ -116,6 +129,35 @@ class AtomCharge:
         electrons = sum(m.moments[:, 0].sum() for m in self.multiplets if m.l == 0)
         tabulated = self.table.total if self.table else 0.0
         return float(self.point + electrons / np.sqrt(4 * np.pi) + tabulated)
+
+
+def gaussian_charges(rho: DensityField, purpose: str) -> list[AtomCharge]:
+    """Nuclei and electrons of every atom, if all functions are Gaussians.
+
+    Raises
+    ------
+    ValueError
+        Some are tables, which do not serve the purpose; it is named in the message.
+    """
+    charges = rho.atom_charges()
+    if any(charge.table is not None for charge in charges):
+        raise no_tables("tabulated functions", purpose)
+    return charges
+
+
+def check_neutral(charges: Sequence[AtomCharge], what: str) -> None:
+    """Raise a ValueError if a cell is charged, and something therefore infinite."""
+    total = total_charge(charges)
+    if abs(total) > NEUTRAL:
+        raise ValueError(
+            f"the cell holds a charge of {total:g} e: {what} is infinite; give a neutral "
+            "structure, and a density with normalize=True"
+        )
+
+
+def total_charge(charges: Sequence[AtomCharge]) -> float:
+    """Charge of all atoms together, e."""
+    return sum(charge.total for charge in charges)
 
 
 def atom_charges(

@@ -10,13 +10,10 @@ from ase import Atoms, units
 from ..evaluation.points import completed_cell
 from ..grid import Grid, grid_points
 from .ewald import GRID_SPLIT, SplitPotential
-from .potential import AtomCharge, open_potential, smeared
+from .potential import AtomCharge, check_neutral, open_potential, smeared
 
 if TYPE_CHECKING:
     from ..field import DensityField
-
-#: Total charge of a cell (e) that counts as neutral.
-_NEUTRAL = 1e-6
 
 #: Molecules of fewer atoms get their potential on grids in closed form.
 _SMALL = 24
@@ -136,14 +133,5 @@ def _charges(rho: DensityField) -> list[AtomCharge]:
         )
     charges = rho.atom_charges()
     if atoms.pbc.any():
-        _check_neutral(charges)
+        check_neutral(charges, "the potential of a charged crystal")
     return charges
-
-
-def _check_neutral(charges: list[AtomCharge]) -> None:
-    total = sum(charge.total for charge in charges)
-    if abs(total) > _NEUTRAL:
-        raise ValueError(
-            f"the cell holds a charge of {total:g} e: the potential of a charged crystal is "
-            "infinite; give a neutral structure, and a density with normalize=True"
-        )
