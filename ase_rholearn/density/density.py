@@ -391,6 +391,17 @@ class Density(DensityField):
 
         return density_from_mean_field(mean_field, basis, metric=metric)
 
+    def atom_terms(self, tolerance: float, smallest: float = 0.0) -> list[AtomTerms]:
+        """What is summed up, see :func:`density_terms`; in atomic units."""
+        return density_terms(
+            self.basis,
+            self.atoms.numbers,
+            self.atoms.positions / units.Bohr,
+            self.coefficients,
+            tolerance=tolerance,
+            smallest=smallest,
+        )
+
     def atom_charges(self) -> list[AtomCharge]:
         """Nuclei and electrons of each atom as a distribution of charge, in atomic units."""
         positions = self.atoms.positions / units.Bohr
@@ -408,16 +419,6 @@ class Density(DensityField):
         numbers = self.atoms.numbers
         baseline = self.basis.baseline_electrons(numbers).sum()
         return float(baseline + self.basis.electrons(numbers) @ coefficients)
-
-    def _terms(self, tolerance: float, smallest: float) -> list[AtomTerms]:
-        return density_terms(
-            self.basis,
-            self.atoms.numbers,
-            self.atoms.positions / units.Bohr,
-            self.coefficients,
-            tolerance=tolerance,
-            smallest=smallest,
-        )
 
     def _metadata(self) -> dict[str, Any]:
         return {

@@ -116,6 +116,23 @@ class DensityDifference(DensityField):
         cores = self.first.core_charges
         return np.asarray(cores @ self.first.atoms.positions / cores.sum())
 
+    def atom_terms(self, tolerance: float, smallest: float = 0.0) -> list[AtomTerms]:
+        """What is summed up, see :func:`density_terms`; in atomic units."""
+        first, (twin, others) = self.first, self._twin()
+        if twin is None:
+            terms = first.atom_terms(tolerance, smallest)
+        else:
+            terms = density_terms(
+                first.basis,
+                first.atoms.numbers,
+                first.atoms.positions / units.Bohr,
+                first.coefficients - twin.coefficients,
+                tolerance=tolerance,
+                baseline=False,
+                smallest=smallest,
+            )
+        return terms + [-term for rho in others for term in rho.atom_terms(tolerance, smallest)]
+
     def atom_charges(self) -> list[AtomCharge]:
         """Nuclei and electrons as a distribution of charge, in atomic units.
 
@@ -141,22 +158,6 @@ class DensityDifference(DensityField):
             if _share_functions(self.first, rho):
                 return others.pop(index), others
         return None, others
-
-    def _terms(self, tolerance: float, smallest: float) -> list[AtomTerms]:
-        first, (twin, others) = self.first, self._twin()
-        if twin is None:
-            terms = first._terms(tolerance, smallest)
-        else:
-            terms = density_terms(
-                first.basis,
-                first.atoms.numbers,
-                first.atoms.positions / units.Bohr,
-                first.coefficients - twin.coefficients,
-                tolerance=tolerance,
-                baseline=False,
-                smallest=smallest,
-            )
-        return terms + [-term for rho in others for term in rho._terms(tolerance, smallest)]
 
     def _metadata(self) -> dict[str, Any]:
         return {

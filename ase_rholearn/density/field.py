@@ -43,7 +43,7 @@ class DensityField(Drawable):
     atoms: Atoms
 
     @abstractmethod
-    def _terms(self, tolerance: float, smallest: float) -> list[AtomTerms]:
+    def atom_terms(self, tolerance: float, smallest: float = 0.0) -> list[AtomTerms]:
         """What is summed up, see :func:`~ase_rholearn.density.evaluation.terms.density_terms`."""
 
     @abstractmethod
@@ -283,7 +283,7 @@ class DensityField(Drawable):
         cell = frame.cell / units.Bohr
         steps = np.linalg.norm(cell, axis=1) / frame.shape
         return GridTask(
-            self._terms(tolerance, _SMALLEST * float(steps.max())),
+            self.atom_terms(tolerance, _SMALLEST * float(steps.max())),
             frame.origin / units.Bohr,
             cell,
             frame.shape,
@@ -299,7 +299,7 @@ class DensityField(Drawable):
         points = check_points(points)
         _check_tolerance(tolerance)
         return evaluate_at_points(
-            self._terms(tolerance, 0.0),
+            self.atom_terms(tolerance),
             points / units.Bohr,
             self.atoms.cell.array / units.Bohr,
             self.atoms.pbc,

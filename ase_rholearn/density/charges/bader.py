@@ -23,7 +23,7 @@ from scipy.spatial import Voronoi
 
 from ..evaluation.grid_task import GridTask
 from ..evaluation.points import evaluate_at_points
-from ..evaluation.terms import AtomTerms, TermClass, density_terms
+from ..evaluation.terms import AtomTerms, TermClass
 from ..frame import grid_frame
 from ..grid import Grid
 
@@ -87,7 +87,7 @@ def bader_atoms(rho: Density, *, spacing: float = 0.08, margin: float = 4.0) -> 
     """
     frame = grid_frame(rho.atoms, spacing, margin)
     step = float(np.max(np.linalg.norm(frame.cell, axis=1) / frame.shape)) / units.Bohr
-    terms = _terms(rho, step)
+    terms = rho.atom_terms(_TOLERANCE, 4 * step)
     values = _on_frame(rho, frame, terms)
     landscape = values + _on_frame(rho, frame, _core_terms(rho)) if _has_cores(rho) else values
     basins = Basins.of(np.maximum(landscape, 0.0), frame.cell)
@@ -117,18 +117,6 @@ def _check_found(owners: np.ndarray, distances: np.ndarray, natoms: int, spacing
             f"a smaller spacing than {spacing}",
             stacklevel=3,
         )
-
-
-def _terms(rho: Density, step: float) -> list[AtomTerms]:
-    atoms = rho.atoms
-    return density_terms(
-        rho.basis,
-        atoms.numbers,
-        atoms.positions / units.Bohr,
-        rho.coefficients,
-        tolerance=_TOLERANCE,
-        smallest=4 * step,
-    )
 
 
 def _has_cores(rho: Density) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ase import units
 
-from ..evaluation.terms import AtomTerms, density_terms
+from ..evaluation.terms import AtomTerms
 
 if TYPE_CHECKING:
     from ..density import Density
@@ -16,21 +15,14 @@ if TYPE_CHECKING:
 _TOLERANCE = 1e-10
 
 
-def deformation_terms(rho: Density, scheme: str) -> list[AtomTerms]:
-    """Terms of the density without the free atoms."""
+def deformation_terms(rho: Density, scheme: str, tolerance: float = _TOLERANCE) -> list[AtomTerms]:
+    """Terms of the density without the free atoms; what may be neglected is in e/bohr^3."""
     if not rho.basis.atomic_densities:
         raise ValueError(
             f"the basis {rho.basis.name!r} has no atomic densities, which {scheme} charges "
             "need: use a basis that has them, see Basis.with_atomic_densities"
         )
-    return density_terms(
-        rho.basis,
-        rho.atoms.numbers,
-        rho.atoms.positions / units.Bohr,
-        rho.coefficients,
-        tolerance=_TOLERANCE,
-        baseline=False,
-    )
+    return (rho - rho.free_atoms()).atom_terms(tolerance)
 
 
 def complete_charges(rho: Density, extra: np.ndarray) -> np.ndarray:

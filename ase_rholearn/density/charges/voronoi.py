@@ -14,7 +14,6 @@ from scipy.integrate import lebedev_rule
 
 from ..evaluation.points import Images, evaluate_at_points
 from ..evaluation.quadrature import check_level
-from ..evaluation.terms import density_terms
 from .deformation import complete_charges, deformation_terms
 
 if TYPE_CHECKING:
@@ -50,10 +49,7 @@ def voronoi_charges(rho: Density, *, level: int = 3) -> np.ndarray:
     # squares, because the density varies most at the nucleus
     u, du = 0.5 * (nodes + 1), 0.5 * weights
     positions, cell = atoms.positions / units.Bohr, atoms.cell.array / units.Bohr
-    ends = density_terms(
-        rho.basis, atoms.numbers, positions, rho.coefficients, tolerance=_END, baseline=False
-    )
-    longest = max(atom.reach for atom in ends) or 1.0
+    longest = max(atom.reach for atom in deformation_terms(rho, "Voronoi", _END)) or 1.0
     extra = np.empty(len(atoms))
     for atom in range(len(atoms)):
         wall = cell_radii(atom, positions, directions.T, cell, atoms.pbc, longest)
