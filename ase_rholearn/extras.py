@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def needs(package: str, extra: str) -> Iterator[None]:
+def needs(package: str, extra: str, purpose: str = "") -> Iterator[None]:
     """Say how to install an optional package that is imported in the block and is not there.
 
     Parameters
@@ -16,10 +16,13 @@ def needs(package: str, extra: str) -> Iterator[None]:
         Its name.
     extra
         Of ase_rholearn, which brings it.
+    purpose
+        What cannot do without it, such as "pictures".
     """
     try:
         yield
     except ImportError as error:
-        raise ImportError(
-            f"{package} is not installed: pip install 'ase-rholearn[{extra}]'"
+        missing = f"{purpose} need {package}" if purpose else f"{package} is not installed"
+        raise type(error)(
+            f"{missing}: pip install 'ase-rholearn[{extra}]'", name=error.name
         ) from error

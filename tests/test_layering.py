@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ase_rholearn"
 
 #: What each room may import besides itself (DESIGN.md, section 2). Helpers know no room.
-HELPERS = {"bonds", "files", "structures", "torchscript", "structure_files"}
+HELPERS = {"bonds", "extras", "files", "structures", "torchscript", "structure_files"}
 ALLOWED = {
     **{helper: set() for helper in HELPERS},
     "basis": HELPERS,

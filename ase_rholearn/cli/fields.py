@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..extras import needs
 from .inputs import (
     Device,
     Index,
@@ -224,20 +224,14 @@ def _page(
 def check_surfaces() -> None:
     """Raise a readable error, before any work, if surfaces cannot be drawn."""
     check_matplotlib()
-    if find_spec("skimage") is None:
-        raise ModuleNotFoundError(
-            "surfaces need scikit-image: pip install 'ase-rholearn[view]'", name="skimage"
-        )
+    with needs("scikit-image", "view", "surfaces"):
+        import skimage  # noqa: F401
 
 
 def check_matplotlib() -> None:
     """Raise a readable error, before any work, if pictures cannot be drawn."""
-    try:
+    with needs("matplotlib", "view", "pictures"):
         import matplotlib  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "pictures need matplotlib: pip install 'ase-rholearn[view]'", name="matplotlib"
-        ) from error
 
 
 def save_figure(figure: Figure, path: Path) -> None:

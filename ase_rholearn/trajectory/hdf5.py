@@ -32,6 +32,7 @@ from ase import Atoms
 
 from ..basis import Basis
 from ..density import Density, Grid
+from ..density.files.arrays import hdf5_library
 from ..files import temporary_sibling
 from ..structures import total_charge
 from .quantities import FIELD_UNITS, Quantities, field_frame, field_on_frame
@@ -113,7 +114,7 @@ class Hdf5Writer:
         }
         self.count, self.last = 0, None
         self._file: Any = None
-        _h5py()
+        hdf5_library()
         if self.path.exists():
             self._go_on()
 
@@ -159,7 +160,7 @@ class Hdf5Writer:
         header = np.frombuffer(json.dumps(self._header).encode(), dtype=np.uint8)
         with (
             temporary_sibling(self.path) as temporary,
-            _h5py().File(temporary, "w", libver="latest") as file,
+            hdf5_library().File(temporary, "w", libver="latest") as file,
         ):
             file["header"] = header
             file.create_dataset("count", data=np.zeros(1, dtype=int), chunks=(1,))
@@ -168,7 +169,7 @@ class Hdf5Writer:
         self._open()
 
     def _open(self) -> None:
-        self._file = _h5py().File(self.path, "r+", libver="latest")
+        self._file = hdf5_library().File(self.path, "r+", libver="latest")
         self._file.swmr_mode = True
 
     def _check_static(self, arrays: dict[str, np.ndarray]) -> None:
@@ -210,7 +211,7 @@ class Hdf5Writer:
                 )
 
     def _copy_whole_frames(self) -> None:
-        module = _h5py()
+        module = hdf5_library()
         with (
             temporary_sibling(self.path) as temporary,
             module.File(self.path, "r", libver="latest", swmr=True) as old,
@@ -260,7 +261,7 @@ class DensityTrajectory:
         if not self.path.exists():
             raise FileNotFoundError(f"there is no trajectory {self.path}")
         try:
-            self._file: Any = _h5py().File(self.path, "r", libver="latest", swmr=True)
+            self._file: Any = hdf5_library().File(self.path, "r", libver="latest", swmr=True)
             self.header: dict[str, Any] = json.loads(bytes(self._file["header"][()]).decode())
             self._count = int(self._file["count"][0])
             content = (self.header["content"], self.header["schema"])
@@ -359,13 +360,3 @@ def _make(file: h5py.File, name: str, array: np.ndarray) -> Any:
     )
     data.attrs["unit"] = _UNITS[name]
     return data
-
-
-def _h5py() -> Any:
-    try:
-        import h5py
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "HDF5 files need h5py: pip install 'ase-rholearn[hdf5]'", name="h5py"
-        ) from error
-    return h5py

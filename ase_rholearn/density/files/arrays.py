@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 
+from ...extras import needs
 from ...files import atomic_write, temporary_sibling
 from ..grid import Grid
 from .slabs import checked_slabs
@@ -85,7 +86,7 @@ def write_grid_hdf5(
 
     Parameters are those of :func:`write_grid_npz`. The header is an attribute of the file.
     """
-    module = _h5py()
+    module = hdf5_library()
     arrays = _arrays(atoms, grid, unit, metadata)
     with temporary_sibling(path) as temporary, module.File(temporary, "w") as file:
         file.attrs["header"] = bytes(arrays.pop("header")).decode()
@@ -122,7 +123,7 @@ def read_grid_npz(path: str | os.PathLike[str]) -> tuple[Atoms, Grid, dict[str, 
 
 def read_grid_hdf5(path: str | os.PathLike[str]) -> tuple[Atoms, Grid, dict[str, Any]]:
     """Structure, grid and metadata of a file of :func:`write_grid_hdf5`; needs h5py."""
-    path, module = _existing(path), _h5py()
+    path, module = _existing(path), hdf5_library()
     try:
         with module.File(path, "r") as file:
             header = _checked_header(path, file.attrs["header"])
@@ -188,11 +189,8 @@ def _existing(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _h5py() -> h5py:
-    try:
+def hdf5_library() -> h5py:
+    """h5py, imported now; an error says how to install it."""
+    with needs("h5py", "hdf5", "HDF5 files"):
         import h5py
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "HDF5 files need h5py: pip install 'ase-rholearn[hdf5]'", name="h5py"
-        ) from error
     return h5py

@@ -12,6 +12,7 @@ from ase.data import chemical_symbols
 from ase.data.colors import jmol_colors
 from scipy.spatial import cKDTree
 
+from ...extras import needs
 from .colours import diverging
 
 if TYPE_CHECKING:
@@ -173,12 +174,8 @@ def draw(
 
 def new_axes(width: float, height: float) -> Axes:
     """Axes of a new figure for a picture of a width and height, and what is around it."""
-    try:
+    with needs("matplotlib", "view", "pictures"):
         from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "pictures need matplotlib: pip install 'ase-rholearn[view]'", name="matplotlib"
-        ) from error
 
     scale = _SIDE / max(width, height)
     size = (width * scale + _BESIDE, height * scale + _ABOVE)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import units
 
+from ...extras import needs
 from ..grid import Grid
 
 if TYPE_CHECKING:
@@ -300,12 +301,8 @@ def _surface(drawn: Drawable, grid: Grid, isovalue: float, accuracy: float) -> S
 
 def _marching_cubes(grid: Grid, isovalue: float, pbc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vertices as fractions of the grid's edges (n, 3), and closed triangles (m, 3)."""
-    try:
+    with needs("scikit-image", "view", "surfaces"):
         from skimage.measure import marching_cubes
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "surfaces need scikit-image: pip install 'ase-rholearn[view]'", name="skimage"
-        ) from error
 
     above = grid.values * (np.sign(isovalue) / abs(isovalue)) - 1
     above = np.pad(above, [(0, int(p)) for p in pbc], mode="wrap")

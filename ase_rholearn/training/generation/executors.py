@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..extras import needs
+from ...extras import needs
 from .worker import close_children
 
 Kind = Literal["processes", "executorlib", "dask", "parsl"]

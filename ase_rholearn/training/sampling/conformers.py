@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from ..extras import needs
+from ...extras import needs
 from .checks import check_count, check_number
 from .failure import SamplingError
 

@@ -10,9 +10,9 @@ from importlib import import_module
 import numpy as np
 from ase import Atoms
 
+from ...extras import needs
 from ...references.reference import reference_id
 from ...structures import check_atoms
-from ..extras import needs
 from .checks import check_count
 from .conformers import Conformers, Smiles, conformers, parse_smiles
 from .dynamics import Dynamics, trajectory

@@ -13,8 +13,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, CalculatorError
 from ase.optimize import LBFGS
 
+from ...extras import needs
 from ...structures import check_atoms, total_charge
-from ..extras import needs
 from .bonds import BondGraph
 from .checks import check_count, check_number
 from .failure import SamplingError
