@@ -74,3 +74,23 @@ def image_shifts(atoms: Atoms, vectors: np.ndarray, reach: float) -> np.ndarray:
     high = np.ceil(centre.max(axis=0) + margin).astype(int)
     ranges = [range(a, b + 1) for a, b in zip(low, high, strict=True)]
     return np.array(list(product(*ranges))) @ lattice
+
+
+def field_divergence(density: Density, points: np.ndarray, h: float = 1e-4) -> np.ndarray:
+    """Divergence of the electric field by finite differences: (n,) V/Angstrom^2."""
+    return sum(
+        density.electric_field(points + h * axis)[:, k]
+        - density.electric_field(points - h * axis)[:, k]
+        for k, axis in enumerate(np.eye(3))
+    ) / (2 * h)
+
+
+def voxel_means(density: Density, shape: tuple[int, int, int], n: int) -> np.ndarray:
+    """Averages over the voxel around each point of a periodic grid, from n^3 points in each."""
+    nx, ny, nz = shape
+    fine = density.on_grid(shape=(nx * n, ny * n, nz * n)).values
+    # midpoints of n cells of each voxel, half of which lie below its point
+    for axis in range(3):
+        fine = (fine + np.roll(fine, -1, axis)) / 2
+        fine = np.roll(fine, n // 2, axis)
+    return fine.reshape(nx, n, ny, n, nz, n).mean(axis=(1, 3, 5))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import molecule
-from reference_density import brute_force
+from reference_density import brute_force, voxel_means
 
 from ase_rholearn import Basis, Density
 from ase_rholearn.basis import from_pyscf
@@ -89,13 +89,7 @@ def test_voxel_averages_equal_averages_over_a_finer_grid(
     atoms = Atoms("O", [[0.31, 0.12, 0.43]], cell=[2.0, 2.2, 2.4], pbc=True)
     density = random_density(atoms, tight, scale=1.0)
     coarse = density.on_grid(shape=(5, 6, 7), core="voxel-average").values
-    n = 24
-    fine = density.on_grid(shape=(5 * n, 6 * n, 7 * n)).values
-    # midpoints of n cells of each voxel, half of which lie below its point
-    for axis in range(3):
-        fine = (fine + np.roll(fine, -1, axis)) / 2
-        fine = np.roll(fine, n // 2, axis)
-    expected = fine.reshape(5, n, 6, n, 7, n).mean(axis=(1, 3, 5))
+    expected = voxel_means(density, (5, 6, 7), 24)
     np.testing.assert_allclose(coarse, expected, atol=4e-3 * np.abs(expected).max())
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk, graphene
+from reference_density import voxel_means
 
 from ase_rholearn import Basis, Density
 from ase_rholearn.basis import from_pyscf
@@ -78,11 +79,5 @@ def test_averages_over_a_finer_grid(random_density: Callable[..., Density]) -> N
     atoms = Atoms("O", [[0.31, 0.12, 0.43]], cell=cell, pbc=True)
     density = random_density(atoms, basis, scale=1.0)
     coarse = density.on_grid(shape=(4, 5, 6), core="voxel-average").values
-    n = 12
-    fine = density.on_grid(shape=(4 * n, 5 * n, 6 * n)).values
-    # midpoints of n cells of each voxel, half of which lie below its point
-    for axis in range(3):
-        fine = (fine + np.roll(fine, -1, axis)) / 2
-        fine = np.roll(fine, n // 2, axis)
-    expected = fine.reshape(4, n, 5, n, 6, n).mean(axis=(1, 3, 5))
+    expected = voxel_means(density, (4, 5, 6), 12)
     np.testing.assert_allclose(coarse, expected, atol=1e-2 * np.abs(expected).max())

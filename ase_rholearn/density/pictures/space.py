@@ -90,25 +90,7 @@ def draw_potential(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the electrostatic potential on a surface of the density.
-
-    Blue where positive, orange and with dashed contours where negative.
-
-    Parameters
-    ----------
-    rho
-        The density.
-    isovalue
-        Of the surface, e/Angstrom^3; 0.002 e/bohr^3 if left out.
-    limit
-        End of the colour scale, V. Left out: the largest value on the surface.
-    normal, opacity, pixels, title, ax
-        As for :meth:`Drawable.plot_isosurface`.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
+    """Draw the potential on a surface of the density; see :meth:`Density.plot_potential`."""
     check_isovalue(isovalue, positive=True)
     if limit is not None and not limit > 0:
         raise ValueError(f"limit is {limit}: give a positive potential in V")
