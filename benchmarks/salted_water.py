@@ -29,8 +29,8 @@ from tqdm import tqdm
 
 from ase_rholearn.basis import Basis, from_pyscf
 from ase_rholearn.model import DensityNetwork, NeighborDensity, NetworkOptions, build_network
-from ase_rholearn.training.closed_form import ClosedForm, initialize, solve_readout
-from ase_rholearn.training.samples import Batch, BlockOrder, Sample, expand, loss_metric
+from ase_rholearn.training.learning.closed_form import ClosedForm, initialize, solve_readout
+from ase_rholearn.training.learning.samples import Batch, BlockOrder, Sample, expand, loss_metric
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data" / "salted-water"
 FILES = ("monomers.npz", "split500.json", "averages.npz")

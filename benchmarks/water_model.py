@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ase_rholearn import load_model
 from ase_rholearn.references.pyscf import PySCF
 from ase_rholearn.training.data import DataSet, split_ids
-from ase_rholearn.training.evaluate import evaluate
+from ase_rholearn.training.evaluation import evaluate
 from ase_rholearn.training.generation import generate
 from ase_rholearn.training.options import GenerateOptions, TrainOptions, load_options
 

@@ -54,8 +54,8 @@ def fit(options: OptionsFile) -> None:
 
 def train(options: OptionsFile) -> None:
     """Train a network, or go on with an interrupted run."""
+    from ..training.learning.train import train as run
     from ..training.options import TrainOptions, load_options
-    from ..training.train import train as run
 
     result = run(
         load_options(TrainOptions, options), say=typer.echo, progress_bar=sys.stderr.isatty()

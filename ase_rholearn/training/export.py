@@ -12,9 +12,9 @@ from typing import Any
 from ..files import atomic_write
 from ..model import ModelCard, export_model, load_model
 from .data import DataSet
-from .evaluate import FIGURES, evaluate
+from .evaluation import FIGURES, evaluate
+from .learning.train import load_network
 from .options import TrainOptions
-from .train import load_network
 
 
 def export_run(options: TrainOptions, path: str | os.PathLike[str], dtype: str = "float32") -> None:
@@ -46,7 +46,7 @@ def evaluate_run(
 
     The result is also written to ``evaluation-<part>.json`` in the run's folder; the one of
     the test part goes into the card of models that are exported later. See
-    :func:`~ase_rholearn.training.evaluate.evaluate`.
+    :func:`~ase_rholearn.training.evaluation.evaluate`.
     """
     split = _split(options)
     if part not in split:

@@ -16,8 +16,8 @@ from ase_rholearn import cli
 from ase_rholearn.basis import Basis
 from ase_rholearn.references.pyscf import KohnSham, atomic_densities, reference
 from ase_rholearn.training import DataSet
+from ase_rholearn.training.learning.train import train
 from ase_rholearn.training.options import TrainOptions
-from ase_rholearn.training.train import train
 
 LEVEL = KohnSham("PBE", "def2-svp", grid_level=0, conv_tol=1e-8, forces=False)
 

@@ -13,15 +13,15 @@ from ase import Atoms
 from ase_rholearn.model import DensityNetwork, build_network
 from ase_rholearn.model.network import readouts_of, species_of
 from ase_rholearn.training import DataSet
-from ase_rholearn.training.closed_form import (
+from ase_rholearn.training.learning.closed_form import (
     ClosedForm,
     initialize,
     product_features,
     solve_readout,
 )
-from ase_rholearn.training.module import loss_of_free_atoms, mean_loss
-from ase_rholearn.training.samples import Batch, BlockOrder, Sample, expand
-from ase_rholearn.training.train import prepare
+from ase_rholearn.training.learning.module import loss_of_free_atoms, mean_loss
+from ase_rholearn.training.learning.samples import Batch, BlockOrder, Sample, expand
+from ase_rholearn.training.learning.train import prepare
 
 TIGHT = ClosedForm(components=64, ridge=1e-12, iterations=1000, tolerance=1e-12)
 

@@ -18,10 +18,10 @@ from ase_rholearn.model.network import species_of
 from ase_rholearn.references import Reference
 from ase_rholearn.references.pyscf import from_orbitals, orbital_molecule
 from ase_rholearn.training import DataSet
-from ase_rholearn.training.evaluate import FIGURES, evaluate
+from ase_rholearn.training.evaluation import FIGURES, evaluate
 from ase_rholearn.training.export import evaluate_run, export_run
-from ase_rholearn.training.samples import Batch, BlockOrder
-from ase_rholearn.training.train import load_network, prepare
+from ase_rholearn.training.learning.samples import Batch, BlockOrder
+from ase_rholearn.training.learning.train import load_network, prepare
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from ase_rholearn.model import build_network
 from ase_rholearn.model.network import species_of
 from ase_rholearn.references.pyscf import metric_matrix
 from ase_rholearn.training import DataSet
-from ase_rholearn.training.module import density_loss, loss_of_free_atoms, mean_loss
-from ase_rholearn.training.samples import Batch, BlockOrder, Sample, expand, loss_metric
-from ase_rholearn.training.train import load_network, prepare
+from ase_rholearn.training.learning.module import density_loss, loss_of_free_atoms, mean_loss
+from ase_rholearn.training.learning.samples import Batch, BlockOrder, Sample, expand, loss_metric
+from ase_rholearn.training.learning.train import load_network, prepare
 
 BASIS = Basis.from_shells(
     {"H": [(0, [2.0, 0.5]), (2, [0.9])], "O": [(0, [1.0]), (1, [1.5, 0.4]), (3, [0.8])]}

@@ -13,10 +13,10 @@ import yaml
 
 from ase_rholearn.model import build_network
 from ase_rholearn.training import DataSet
-from ase_rholearn.training import train as train_module
 from ase_rholearn.training.data import write_split
-from ase_rholearn.training.module import loss_of_free_atoms, mean_loss
-from ase_rholearn.training.train import load_network, prepare, train
+from ase_rholearn.training.learning import train as train_module
+from ase_rholearn.training.learning.module import loss_of_free_atoms, mean_loss
+from ase_rholearn.training.learning.train import load_network, prepare, train
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:

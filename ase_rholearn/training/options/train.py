@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ...model import NeighborDensity, NetworkOptions
-from ..closed_form import ClosedForm
+from ..learning.closed_form import ClosedForm
 from .section import Section
 
 
@@ -64,7 +64,7 @@ class LossOptions(Section):
 
 
 class StartOptions(Section):
-    """Closed-form start; see ase_rholearn.training.closed_form."""
+    """Closed-form start; see ase_rholearn.training.learning.closed_form."""
 
     components: int = Field(256, ge=1, description="components of the linear map")
     gate_scale: float = Field(0.3, gt=0, description="spread of the gates' phases")
@@ -73,7 +73,7 @@ class StartOptions(Section):
     tolerance: float = Field(1e-5, gt=0, description="relative residual at which they stop")
 
     def closed_form(self) -> ClosedForm:
-        """The same for :func:`~ase_rholearn.training.closed_form.initialize`."""
+        """The same for :func:`~ase_rholearn.training.learning.closed_form.initialize`."""
         return ClosedForm(**self.model_dump())
 
 

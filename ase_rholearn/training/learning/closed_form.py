@@ -18,8 +18,8 @@ import numpy as np
 import scipy.sparse.linalg
 import torch
 
-from ..model.clebsch_gordan import clebsch_gordan
-from ..model.network import (
+from ...model.clebsch_gordan import clebsch_gordan
+from ...model.network import (
     CoupledProduct,
     DensityNetwork,
     Readout,

@@ -15,10 +15,10 @@ import torch
 from ase import Atoms
 from metatomic.torch import NeighborListOptions
 
-from ..basis import Basis
-from ..model.build import radial_transform
-from ..model.network import DensityNetwork
-from ..model.systems import to_system
+from ...basis import Basis
+from ...model.build import radial_transform
+from ...model.network import DensityNetwork
+from ...model.systems import to_system
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def loss_metric(basis: Basis, atoms: Atoms, coulomb: float) -> np.ndarray:
 
     Overlap measures the density error pointwise, Coulomb the error of its potential.
     """
-    from ..references.pyscf import metric_matrix
+    from ...references.pyscf import metric_matrix
 
     total = np.zeros((basis.size(atoms.numbers),) * 2)
     if coulomb < 1:

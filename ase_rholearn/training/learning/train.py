@@ -29,11 +29,12 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 
-from ..basis import Basis
-from ..files import atomic_write, temporary_sibling
-from ..model import DensityNetwork, build_network
+from ...basis import Basis
+from ...files import atomic_write, temporary_sibling
+from ...model import DensityNetwork, build_network
+from ..data import DataSet, groups_by, read_split, split_ids, write_split
+from ..options import TrainOptions
 from .closed_form import initialize, solve_readout
-from .data import DataSet, groups_by, read_split, split_ids, write_split
 from .module import (
     DensityTraining,
     SeededSampler,
@@ -42,7 +43,6 @@ from .module import (
     loss_of_free_atoms,
     mean_loss,
 )
-from .options import TrainOptions
 from .samples import BlockOrder, Sample, expand, loss_metric
 
 #: In which the radial functions are made orthonormal.

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from ase import units
 
-from ..density import Density
-from ..density.evaluation.quadrature import molecular_quadrature
-from ..model import DensityModel
-from ..references import Reference
-from ..references.pyscf import orbital_molecule
-from ..scf import one_shot_orbitals
+from ...density import Density
+from ...density.evaluation.quadrature import molecular_quadrature
+from ...model import DensityModel
+from ...references import Reference
+from ...references.pyscf import orbital_molecule
+from ...scf import one_shot_orbitals
 
 #: e Angstrom in Debye.
 _DEBYE = 1 / units.Debye

@@ -10,8 +10,8 @@ import lightning
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from ..model.network import DensityNetwork, species_of
-from .options import GradientOptions
+from ...model.network import DensityNetwork, species_of
+from ..options import GradientOptions
 from .samples import Batch, Sample
 
 

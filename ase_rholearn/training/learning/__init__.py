@@ -1,0 +1,1 @@
+"""From a data set to trained weights: samples, losses, closed-form solutions, the training loop."""
