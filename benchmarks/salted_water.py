@@ -30,7 +30,8 @@ from tqdm import tqdm
 from ase_rholearn.basis import Basis, from_pyscf
 from ase_rholearn.model import DensityNetwork, NeighborDensity, NetworkOptions, build_network
 from ase_rholearn.training.learning.closed_form import ClosedForm, initialize, solve_readout
-from ase_rholearn.training.learning.samples import Batch, BlockOrder, Sample, expand, loss_metric
+from ase_rholearn.training.learning.loss import LossTerms, loss_metric
+from ase_rholearn.training.learning.samples import Batch, BlockOrder, Sample, expand
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data" / "salted-water"
 FILES = ("monomers.npz", "split500.json", "averages.npz")
@@ -126,7 +127,7 @@ class Problem:
         return Sample(
             expansions=expand(self.network, basis, atoms),
             target=self.vector(self.data.coefficients[index]),
-            metric=torch.from_numpy(self.order.metric(loss_metric(basis, atoms, 0.0))),
+            metric=torch.from_numpy(self.order.metric(loss_metric(basis, atoms, LossTerms()))),
             electrons=float(atoms.numbers.sum()),
         )
 

@@ -54,13 +54,15 @@ def fit(options: OptionsFile) -> None:
 
 def train(options: OptionsFile) -> None:
     """Train a network, or go on with an interrupted run."""
+    from ..training.learning.processes import is_first
     from ..training.learning.train import train as run
     from ..training.options import TrainOptions, load_options
 
     result = run(
         load_options(TrainOptions, options), say=typer.echo, progress_bar=sys.stderr.isatty()
     )
-    typer.echo(f"weights: {result}")
+    if is_first():
+        typer.echo(f"weights: {result}")
 
 
 def evaluate(

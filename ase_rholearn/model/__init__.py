@@ -7,6 +7,7 @@ from .load import DensityModel, ModelFileError, load_model
 from .network import DensityNetwork, NetworkOptions
 from .radial import NeighborDensity
 from .shipped import shipped_models
+from .trained import TrainedNetwork, load_network
 from .wrapper import OUTPUT
 
 __all__ = [
@@ -17,8 +18,10 @@ __all__ = [
     "ModelFileError",
     "NeighborDensity",
     "NetworkOptions",
+    "TrainedNetwork",
     "build_network",
     "export_model",
     "load_model",
+    "load_network",
     "shipped_models",
 ]

@@ -20,8 +20,9 @@ from .card import ModelCard
 from .network import DensityNetwork
 from .wrapper import OUTPUT, CoefficientModel
 
-#: Where the basis and the card are in the metadata of the file.
+#: Where basis, card and architecture are in the metadata of the file.
 BASIS_KEY, CARD_KEY = "ase_rholearn:basis", "ase_rholearn:card"
+NETWORK_KEY = "ase_rholearn:network"
 
 
 def export_model(
@@ -53,18 +54,22 @@ def export_model(
     with quiet_torchscript():
         converted = copy.deepcopy(module).to(getattr(torch, dtype))
         model = AtomisticModel(
-            converted, _metadata(basis, card), _capabilities(module, basis, dtype)
+            converted, _metadata(network, basis, card), _capabilities(module, basis, dtype)
         )
         with temporary_sibling(path) as temporary:
             _save(model, str(temporary))
 
 
-def _metadata(basis: Basis, card: ModelCard) -> ModelMetadata:
+def _metadata(network: DensityNetwork, basis: Basis, card: ModelCard) -> ModelMetadata:
     return ModelMetadata(
         name=card.name,
         description=card.description,
         references={"model": [card.citation] if card.citation else []},
-        extra={BASIS_KEY: basis.to_json(), CARD_KEY: card.to_json()},
+        extra={
+            BASIS_KEY: basis.to_json(),
+            CARD_KEY: card.to_json(),
+            NETWORK_KEY: json.dumps(network.options.to_dict()),
+        },
     )
 
 

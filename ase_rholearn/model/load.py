@@ -89,6 +89,17 @@ class DensityModel:
         """Whether another program made the file, see :mod:`ase_rholearn.model.others`."""
         return self.output != OUTPUT
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the file says about itself, entries beyond those of metatomic."""
+        return dict(self._model.metadata().extra)
+
+    def network_state(self) -> dict[str, torch.Tensor]:
+        """Weights and tables of the network inside, by name; for files of this package."""
+        prefix = "module.network."
+        state = self._model.state_dict()
+        return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
     def check(self, atoms: Atoms, *, argument: str = "atoms") -> None:
         """Raise a readable error if the model cannot predict this structure."""
         check_atoms(atoms, argument=argument)

@@ -337,6 +337,7 @@ class DensityNetwork(torch.nn.Module):
         own: torch.Tensor,
     ) -> None:
         super().__init__()
+        self.options = options
         self.expansion = Expansion(table, own, len(transforms))
         self.species = torch.nn.ModuleList(
             SpeciesNetwork(

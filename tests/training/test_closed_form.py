@@ -20,8 +20,9 @@ from ase_rholearn.training.learning.closed_form import (
     solve_readout,
 )
 from ase_rholearn.training.learning.module import loss_of_free_atoms, mean_loss
+from ase_rholearn.training.learning.prepare import prepare
 from ase_rholearn.training.learning.samples import Batch, BlockOrder, Sample, expand
-from ase_rholearn.training.learning.train import prepare
+from ase_rholearn.training.options.train import LossOptions
 
 TIGHT = ClosedForm(components=64, ridge=1e-12, iterations=1000, tolerance=1e-12)
 
@@ -42,7 +43,7 @@ def predictions(network: DensityNetwork, sample: Sample) -> torch.Tensor:
 def test_a_linear_target_is_found(dataset: DataSet, plan: Any, tmp_path: Any, tensors: int) -> None:
     """Targets made by a network of random readouts are fitted to nothing."""
     network = new_network(dataset, plan, tmp_path, tensors=tensors, linear=tensors == 0)
-    samples = prepare(dataset, dataset.ids, network, 0.0)
+    samples = prepare(dataset, dataset.ids, network)
     samples = [dataclasses.replace(s, metric=s.metric.double()) for s in samples]
     initialize(network, samples, TIGHT)
     generator = torch.Generator().manual_seed(1)
@@ -61,7 +62,7 @@ def test_a_linear_target_is_found(dataset: DataSet, plan: Any, tmp_path: Any, te
 
 def test_start_beats_free_atoms(dataset: DataSet, plan: Any, tmp_path: Any) -> None:
     network = new_network(dataset, plan, tmp_path)
-    samples = prepare(dataset, dataset.ids[:6], network, 0.0)
+    samples = prepare(dataset, dataset.ids[:6], network)
     assert mean_loss(network, samples) == pytest.approx(loss_of_free_atoms(samples), rel=1e-5)
     initialize(network, samples, ClosedForm())
     solve_readout(network, samples, ClosedForm())
@@ -71,7 +72,7 @@ def test_start_beats_free_atoms(dataset: DataSet, plan: Any, tmp_path: Any) -> N
 def test_solution_is_the_minimum(dataset: DataSet, plan: Any, tmp_path: Any) -> None:
     """No small step of any readout makes the loss (and the ridge term is tiny) smaller."""
     network = new_network(dataset, plan, tmp_path, linear=False)
-    samples = prepare(dataset, dataset.ids, network, 0.5)
+    samples = prepare(dataset, dataset.ids, network, LossOptions(coulomb=0.5))
     samples = [dataclasses.replace(s, metric=s.metric.double()) for s in samples]
     initialize(network, samples, TIGHT)
     solve_readout(network, samples, TIGHT)
@@ -92,7 +93,7 @@ def test_solution_is_the_minimum(dataset: DataSet, plan: Any, tmp_path: Any) -> 
 def test_equivariance(dataset: DataSet, plan: Any, tmp_path: Any) -> None:
     """Rotation and inversion of the molecule turn the density, and lengths stay."""
     network = new_network(dataset, plan, tmp_path)
-    samples = prepare(dataset, dataset.ids[:4], network, 0.0)
+    samples = prepare(dataset, dataset.ids[:4], network)
     initialize(network, samples, ClosedForm())
     solve_readout(network, samples, ClosedForm())
     atoms = dataset.load(dataset.ids[5]).atoms
@@ -120,7 +121,7 @@ def test_equivariance(dataset: DataSet, plan: Any, tmp_path: Any) -> None:
 def test_features_are_what_the_weights_multiply(dataset: DataSet, plan: Any, tmp_path: Any) -> None:
     """The network applies weights before it couples; both ways are the same numbers."""
     network = new_network(dataset, plan, tmp_path)
-    samples = prepare(dataset, dataset.ids[:1], network, 0.0)
+    samples = prepare(dataset, dataset.ids[:1], network)
     initialize(network, samples, ClosedForm())
     expansion = samples[0].expansions[1]
     for readout in readouts_of(species_of(network)[1]):
@@ -136,7 +137,7 @@ def test_features_are_what_the_weights_multiply(dataset: DataSet, plan: Any, tmp
 def test_gates_start_as_slow_waves(dataset: DataSet, plan: Any, tmp_path: Any) -> None:
     """Centred invariants of unit spread, so that gate_scale means the same for any data."""
     network = new_network(dataset, plan, tmp_path)
-    samples = prepare(dataset, dataset.ids, network, 0.0)
+    samples = prepare(dataset, dataset.ids, network)
     initialize(network, samples, ClosedForm())
     for k, species in enumerate(species_of(network)):
         expansions = torch.cat([sample.expansions[k] for sample in samples])
@@ -152,7 +153,7 @@ def test_seed_decides(dataset: DataSet, plan: Any, tmp_path: Any) -> None:
     weights = []
     for seed in (0, 0, 1):
         network = new_network(dataset, plan, tmp_path)
-        samples = prepare(dataset, dataset.ids[:3], network, 0.0)
+        samples = prepare(dataset, dataset.ids[:3], network)
         initialize(network, samples, ClosedForm(), seed)
         weights.append(torch.cat([s.gates.weight.flatten() for s in species_of(network)]))
     torch.testing.assert_close(weights[0], weights[1])

@@ -20,8 +20,9 @@ from ase_rholearn.references.pyscf import from_orbitals, orbital_molecule
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.evaluation import FIGURES, evaluate
 from ase_rholearn.training.export import evaluate_run, export_run
+from ase_rholearn.training.learning.prepare import prepare
 from ase_rholearn.training.learning.samples import Batch, BlockOrder
-from ase_rholearn.training.learning.train import load_network, prepare
+from ase_rholearn.training.learning.train import load_network
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_exported_model_reproduces_the_network(
     finished: Any, dataset: DataSet, model: DensityModel, tested: Reference
 ) -> None:
     network = load_network(finished, dataset.basis)
-    [sample] = prepare(dataset, [tested.id], network, 0.0)
+    [sample] = prepare(dataset, [tested.id], network)
     outputs = [
         s.orthonormal(e) for s, e in zip(species_of(network), sample.expansions, strict=True)
     ]

@@ -66,7 +66,10 @@ def test_level_of_theory_has_the_defaults_of_references() -> None:
         ("loss: {coulomb: much}", r"loss\.coulomb is 'much': Input should be a valid number"),
         ("loss: {coulomb: 2}", r"loss\.coulomb is 2: Input should be less than or equal to 1"),
         ("gradient: {epochs: -1}", r"gradient\.epochs is -1: Input should be greater than or eq"),
-        ("gradient: {precision: half}", r"precision is 'half': Input should be 'float32' or"),
+        (
+            "gradient: {precision: half}",
+            r"precision is 'half': Input should be 'float32', ",
+        ),
         ("model: []", r"model is \[\]: Input should be a valid dictionary"),
         (
             "model: {tensors: 0, linear: false}",

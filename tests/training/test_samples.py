@@ -16,9 +16,12 @@ from ase_rholearn.model import build_network
 from ase_rholearn.model.network import species_of
 from ase_rholearn.references.pyscf import metric_matrix
 from ase_rholearn.training import DataSet
+from ase_rholearn.training.learning.loss import LossTerms, loss_metric
 from ase_rholearn.training.learning.module import density_loss, loss_of_free_atoms, mean_loss
-from ase_rholearn.training.learning.samples import Batch, BlockOrder, Sample, expand, loss_metric
-from ase_rholearn.training.learning.train import load_network, prepare
+from ase_rholearn.training.learning.prepare import prepare
+from ase_rholearn.training.learning.samples import Batch, BlockOrder, Sample, expand
+from ase_rholearn.training.learning.train import load_network
+from ase_rholearn.training.options.train import LossOptions
 
 BASIS = Basis.from_shells(
     {"H": [(0, [2.0, 0.5]), (2, [0.9])], "O": [(0, [1.0]), (1, [1.5, 0.4]), (3, [0.8])]}
@@ -69,7 +72,7 @@ def test_block_order_is_that_of_the_network(dataset: DataSet, run: Any) -> None:
     network = load_network(run.options, dataset.basis)
     reference = dataset.load(dataset.ids[0])
     atoms = reference.atoms
-    [sample] = prepare(dataset, dataset.ids[:1], network, 0.0)
+    [sample] = prepare(dataset, dataset.ids[:1], network)
     outputs = [
         s.orthonormal(e) for s, e in zip(species_of(network), sample.expansions, strict=True)
     ]
@@ -95,7 +98,7 @@ def test_loss_is_the_density_error_in_its_metric(
     """dc^T M dc per electron, with PySCF's matrix and coefficients in PySCF's order."""
     network = load_network(run.options, dataset.basis)
     names = dataset.ids[:3]
-    samples = prepare(dataset, names, network, coulomb)
+    samples = prepare(dataset, names, network, LossOptions(coulomb=coulomb))
     expected = []
     for name, sample in zip(names, samples, strict=True):
         reference = dataset.load(name)
@@ -116,6 +119,7 @@ def test_loss_is_the_density_error_in_its_metric(
             batch.targets,
             tuple(m.double() for m in batch.metrics),
             batch.electrons,
+            batch.residuals,
         )
         losses = density_loss(network, double)
     # metrics are kept in single precision
@@ -124,7 +128,7 @@ def test_loss_is_the_density_error_in_its_metric(
 
 
 def test_mixed_metric(waters: list[Atoms], tiny_basis: Basis) -> None:
-    mixed = loss_metric(tiny_basis, waters[0], 0.25)
+    mixed = loss_metric(tiny_basis, waters[0], LossTerms(0.25))
     overlap = metric_matrix(waters[0], tiny_basis, "overlap")
     coulomb = metric_matrix(waters[0], tiny_basis, "coulomb")
     np.testing.assert_allclose(mixed, 0.75 * overlap + 0.25 * coulomb, atol=1e-13)
@@ -133,7 +137,7 @@ def test_mixed_metric(waters: list[Atoms], tiny_basis: Basis) -> None:
 def test_loss_of_free_atoms(dataset: DataSet, run: Any) -> None:
     """The scale of all errors: what predicting nothing costs."""
     network = build_network(run.options.model.network(), dataset.basis)
-    samples = prepare(dataset, dataset.ids[:2], network, 0.0)
+    samples = prepare(dataset, dataset.ids[:2], network)
     # the untrained network predicts zero
     assert mean_loss(network, samples) == pytest.approx(loss_of_free_atoms(samples), rel=1e-5)
 

@@ -15,8 +15,9 @@ from ase_rholearn.model import build_network
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.data import write_split
 from ase_rholearn.training.learning import train as train_module
-from ase_rholearn.training.learning.module import loss_of_free_atoms, mean_loss
-from ase_rholearn.training.learning.train import load_network, prepare, train
+from ase_rholearn.training.learning.module import DensityTraining, loss_of_free_atoms, mean_loss
+from ase_rholearn.training.learning.prepare import prepare
+from ase_rholearn.training.learning.train import load_network, train
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -64,8 +65,8 @@ def test_the_best_stage_is_kept(run: Any, dataset: DataSet) -> None:
     errors = json.loads((run.options.output / "errors.json").read_text())
     network = load_network(run.options, dataset.basis)
     split = json.loads((run.options.output / "split.json").read_text())
-    scale = loss_of_free_atoms(prepare(dataset, split["training"], network, 0.0))
-    loss = mean_loss(network, prepare(dataset, split["validation"], network, 0.0))
+    scale = loss_of_free_atoms(prepare(dataset, split["training"], network))
+    loss = mean_loss(network, prepare(dataset, split["validation"], network))
     assert 100 * (loss / scale) ** 0.5 == pytest.approx(min(errors.values()), rel=1e-6)
 
 
@@ -118,8 +119,8 @@ def test_interrupted_run_ends_with_the_same_weights(
                     raise Killed
                 return original_step(self, *args)
 
-            original_step = train_module.DensityTraining.training_step
-            patch.setattr(train_module.DensityTraining, "training_step", step)
+            original_step = DensityTraining.training_step
+            patch.setattr(DensityTraining, "training_step", step)
         with pytest.raises(Killed):
             train(options)
     assert (options.output / "checkpoints" / "last.ckpt").exists()
@@ -137,7 +138,7 @@ def test_ctrl_c_comes_out_as_such(
         raise KeyboardInterrupt
 
     handler = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(train_module.DensityTraining, "training_step", step)
+    monkeypatch.setattr(DensityTraining, "training_step", step)
     with pytest.raises(KeyboardInterrupt):
         train(plan(tmp_path / "broken"))
     assert signal.getsignal(signal.SIGINT) is handler

@@ -11,7 +11,8 @@ Step 3 alone also finishes a network that was trained by gradients.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,13 +66,21 @@ class ClosedForm:
 
 
 def initialize(
-    network: DensityNetwork, samples: Sequence[Sample], options: ClosedForm, seed: int = 0
+    network: DensityNetwork,
+    samples: Sequence[Sample],
+    options: ClosedForm,
+    seed: int = 0,
+    *,
+    leave: Collection[int] = (),
 ) -> None:
-    """Steps 1 and 2, in place: tensors and gates from the training samples."""
+    """Steps 1 and 2, in place: tensors and gates from the training samples.
+
+    Those of the species whose indices are in ``leave`` stay as they are.
+    """
     generator = torch.Generator().manual_seed(seed)
     for k, species in enumerate(species_of(network)):
         expansions = _expansions(samples, k)
-        if len(expansions) == 0:
+        if len(expansions) == 0 or k in leave:
             continue
         _initialize_gates(species, expansions, options.gate_scale, generator)
         for readout in readouts_of(species):
@@ -267,6 +276,50 @@ def solve_readout(
     return history
 
 
+def correct_readout(
+    network: DensityNetwork, samples: Sequence[Sample], options: ClosedForm
+) -> list[float]:
+    """Step 3 for a network that has weights: the smallest correction, instead of new weights.
+
+    The ridge term holds the difference small, so that what the samples do not determine stays
+    as it was learned from others.
+    """
+    before = _readout_weights(network)
+    with torch.no_grad():
+        errors = [
+            dataclasses.replace(sample, target=sample.target - prediction)
+            for sample, prediction in zip(samples, _predictions(network, samples), strict=True)
+        ]
+        for parameter, _ in before:
+            parameter.zero_()  # species without samples are not solved for
+    history = solve_readout(network, errors, options)
+    with torch.no_grad():
+        for parameter, old in before:
+            parameter += old
+    return history
+
+
+def _predictions(network: DensityNetwork, samples: Sequence[Sample]) -> Iterator[torch.Tensor]:
+    """Orthonormal coefficients of each sample, in block order."""
+    for sample in samples:
+        outputs = [
+            species.orthonormal(expansion)
+            for species, expansion in zip(species_of(network), sample.expansions, strict=True)
+        ]
+        yield torch.cat([output.reshape(-1) for one in outputs for output in one])
+
+
+def _readout_weights(network: DensityNetwork) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Views of what :func:`solve_readout` sets, and copies of their present values."""
+    views: list[torch.Tensor] = []
+    for species in species_of(network):
+        for readout in readouts_of(species):
+            linear = [*(path.weight for path in paths_of(readout.product)), readout.product.linear]
+            views += [readout.weight, readout.bias]
+            views += [weight[..., : readout.n_linear] for weight in linear]
+    return [(view, view.detach().clone()) for view in views]
+
+
 class _Problem:
     """The normal equations of the readouts of all species and lambdas."""
 
@@ -300,7 +353,7 @@ class _Problem:
         self.bases.append(basis)
 
     def right_hand_side(self) -> Weights:
-        return self._transposed([sample.apply_metric(sample.target) for sample in self.samples])
+        return self._transposed([sample.projected_target() for sample in self.samples])
 
     def projections(self) -> Weights:
         """The right-hand side with the unit matrix for the metric."""

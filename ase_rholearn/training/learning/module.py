@@ -10,9 +10,12 @@ import lightning
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from ...model.network import DensityNetwork, species_of
+from ...model.network import CoupledProduct, DensityNetwork, species_of
 from ..options import GradientOptions
 from .samples import Batch, Sample
+
+#: Fraction of the steps in which the one-cycle schedule warms up.
+_WARM_UP = 0.1
 
 
 class DensityTraining(lightning.LightningModule):
@@ -23,7 +26,7 @@ class DensityTraining(lightning.LightningModule):
     network
         Trained in place, in the precision that it has.
     options
-        Learning rate and clipping.
+        Learning rate and schedule.
     scale
         Loss of the density of free atoms; the logged errors are relative to it.
     """
@@ -33,38 +36,51 @@ class DensityTraining(lightning.LightningModule):
         self.network = network
         self.options = options
         self.scale = scale
+        for parameter in unused_parameters(network):
+            parameter.requires_grad_(False)  # processes that share the work wait for gradients
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """Loss of one batch, relative to the loss of free atoms."""
         loss = density_loss(self.network, batch).mean() / self.scale
-        self.log("training_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.targets))
+        self._log("training_loss", loss, batch, on_step=False, on_epoch=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log the error of one validation batch."""
         loss = density_loss(self.network, batch).mean() / self.scale
-        self.log("validation_loss", loss, prog_bar=True, batch_size=len(batch.targets))
+        self._log("validation_loss", loss, batch, prog_bar=True)
+
+    def _log(self, name: str, loss: torch.Tensor, batch: Batch, **options: bool) -> None:
+        self.log(name, loss, batch_size=len(batch.targets), sync_dist=True, **options)
 
     def configure_optimizers(self) -> Any:
-        """Adam with one cycle of the learning rates over all steps.
+        """Adam; each tensor of weights moves in proportion to its own size.
 
-        Each tensor of weights moves in proportion to its own size: the closed-form start gives
-        them sizes that differ by orders of magnitude, and one rate for all destroys it.
+        The closed-form start gives them sizes that differ by orders of magnitude, and one rate
+        for all destroys it.
         """
-        parameters = [p for p in self.network.parameters() if p.requires_grad and p.numel() > 0]
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
         rates = [self.options.learning_rate * _size(p) for p in parameters]
         groups = [{"params": [p], "lr": rate} for p, rate in zip(parameters, rates, strict=True)]
         optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=rates,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=0.1,
-        )
+        schedule = self._schedule(optimizer, rates)
+        if schedule is None:
+            return optimizer
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def _schedule(self, optimizer: torch.optim.Optimizer, rates: list[float]) -> Any:
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedules = torch.optim.lr_scheduler
+        if self.options.schedule == "one-cycle":
+            return schedules.OneCycleLR(
+                optimizer, max_lr=rates, total_steps=steps, pct_start=_WARM_UP
+            )
+        if self.options.schedule == "cosine":
+            return schedules.CosineAnnealingLR(optimizer, T_max=steps)
+        return None
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
@@ -73,26 +89,62 @@ class DensityTraining(lightning.LightningModule):
         return batch.to(device)
 
 
+def unused_parameters(network: DensityNetwork) -> list[torch.nn.Parameter]:
+    """Parameters that no output depends on: those of size 0, and linear parts that are absent."""
+    empty = [p for p in network.parameters() if p.numel() == 0]
+    products = [module for module in network.modules() if isinstance(module, CoupledProduct)]
+    return empty + [p.linear for p in products if not p.has_linear]
+
+
 def _size(parameter: torch.Tensor) -> float:
     """Root mean square of the weights, or 1 where they are all zero."""
     return float(parameter.detach().square().mean().sqrt()) or 1.0
 
 
+class _QuadraticForm(torch.autograd.Function):
+    """e^T M e for a symmetric M, which is read only once for value and gradient."""
+
+    @staticmethod
+    def forward(context: Any, error: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
+        image = metric @ error
+        context.save_for_backward(image)
+        return error @ image
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (image,) = context.saved_tensors
+        return 2 * gradient * image, None
+
+
 def density_loss(network: DensityNetwork, batch: Batch) -> torch.Tensor:
-    """dc^T M dc per electron for each structure of a batch: (n_structures,)."""
-    outputs = [
+    """dc^T M dc per electron for each structure of a batch: (n_structures,).
+
+    Where the reference is given by its projections w, it is that up to what M c = w leaves
+    undetermined: c^T M c - 2 c^T w + constant.
+    """
+    predictions = batch.split(predict(network, batch))
+    # autocast would round the metric to 16 bits
+    with torch.autocast(batch.targets[0].device.type, enabled=False):
+        losses = [_loss(p, batch, index) for index, p in enumerate(predictions)]
+    return torch.stack(losses)
+
+
+def predict(network: DensityNetwork, batch: Batch) -> list[list[torch.Tensor]]:
+    """Orthonormal coefficients [species][lambda]: (n_atoms, mu, n)."""
+    return [
         species.orthonormal(expansion)
         for species, expansion in zip(species_of(network), batch.expansions, strict=True)
     ]
-    errors = [
-        prediction - target
-        for prediction, target in zip(batch.split(outputs), batch.targets, strict=True)
-    ]
-    losses = [
-        error @ (metric @ error) / electrons
-        for error, metric, electrons in zip(errors, batch.metrics, batch.electrons, strict=True)
-    ]
-    return torch.stack(losses)
+
+
+def _loss(prediction: torch.Tensor, batch: Batch, index: int) -> torch.Tensor:
+    target, residual = batch.targets[index], batch.residuals[index]
+    error = prediction.to(target.dtype) - target
+    metric = batch.metrics[index].to(target.dtype)
+    loss: torch.Tensor = _QuadraticForm.apply(error, metric)
+    if residual is not None:
+        loss = loss + 2 * (error @ residual.to(target.dtype))
+    return loss / batch.electrons[index]
 
 
 def mean_loss(network: DensityNetwork, samples: Sequence[Sample], batch_size: int = 16) -> float:
@@ -113,24 +165,31 @@ def loss_of_free_atoms(samples: Sequence[Sample]) -> float:
 
 
 def convert(samples: Sequence[Sample], dtype: torch.dtype) -> list[Sample]:
-    """Samples in another precision."""
+    """Samples in another precision; metrics, which are large, keep theirs."""
     return [
         dataclasses.replace(
             s,
             expansions=tuple(e.to(dtype) for e in s.expansions),
             target=s.target.to(dtype),
-            metric=s.metric.to(dtype),
         )
         for s in samples
     ]
 
 
 class SeededSampler(Sampler[int]):
-    """Random order that depends on the seed and the epoch alone, also after a restart."""
+    """Random order that depends on the seed and the epoch alone, also after a restart.
 
-    def __init__(self, size: int, seed: int) -> None:
+    Several processes take turns, so that their batches together are the batches that one
+    process would have had with the sum of their sizes.
+
+    >>> [list(SeededSampler(5, seed=0, rank=rank, processes=2)) for rank in range(2)]
+    [[4, 1], [0, 3]]
+    """
+
+    def __init__(self, size: int, seed: int, *, rank: int = 0, processes: int = 1) -> None:
         self.size = size
         self.seed = seed
+        self.rank, self.processes = rank, processes
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -138,11 +197,12 @@ class SeededSampler(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.size
+        return self.size // self.processes
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return iter(torch.randperm(self.size, generator=generator).tolist())
+        order = torch.randperm(self.size, generator=generator).tolist()
+        return iter(order[self.rank :: self.processes][: len(self)])
 
 
 def loader(

@@ -6,7 +6,7 @@ atom, mu, n. In it the network's outputs follow each other without any shuffling
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,20 +33,37 @@ class Sample:
     target
         Reference coefficients, orthonormal, in block order: (size,).
     metric
-        Metric of the loss in the same basis and order: (size, size).
+        Metric of the loss in the same basis and order, (size, size), or a function that
+        computes it where it does not fit into memory.
     electrons
         Number of electrons, which normalises the loss.
+    residual
+        Metric times target, less the projections of the reference, where these are what the
+        density is compared with: (size,). None where it is the target.
     """
 
     expansions: tuple[torch.Tensor, ...]
     target: torch.Tensor
-    metric: torch.Tensor
+    metric: torch.Tensor | Callable[[], torch.Tensor]
     electrons: float
+    residual: torch.Tensor | None = None
+
+    def load_metric(self) -> torch.Tensor:
+        """The metric, computed if it is not in memory: (size, size)."""
+        return self.metric if isinstance(self.metric, torch.Tensor) else self.metric()
 
     def apply_metric(self, vector: torch.Tensor) -> torch.Tensor:
         """Metric times a vector, per electron, in the precision of the vector: (size,)."""
-        product = (self.metric @ vector.to(self.metric.dtype)).to(vector.dtype)
+        metric = self.load_metric()
+        product = (metric @ vector.to(metric.dtype)).to(vector.dtype)
         return product / self.electrons
+
+    def projected_target(self) -> torch.Tensor:
+        """What metric times coefficients should be, per electron: (size,)."""
+        projected = self.apply_metric(self.target)
+        if self.residual is None:
+            return projected
+        return projected - self.residual.to(projected.dtype) / self.electrons
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,7 @@ class Batch:
     targets: tuple[torch.Tensor, ...]
     metrics: tuple[torch.Tensor, ...]
     electrons: tuple[float, ...]
+    residuals: tuple[torch.Tensor | None, ...]
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> Batch:
@@ -67,8 +85,9 @@ class Batch:
             expansions=tuple(torch.cat(parts) for parts in by_species),
             counts=tuple(tuple(len(part) for part in parts) for parts in by_species),
             targets=tuple(s.target for s in samples),
-            metrics=tuple(s.metric for s in samples),
+            metrics=tuple(s.load_metric() for s in samples),
             electrons=tuple(s.electrons for s in samples),
+            residuals=tuple(s.residual for s in samples),
         )
 
     def to(self, device: torch.device) -> Batch:
@@ -83,6 +102,7 @@ class Batch:
             moved(self.targets),
             moved(self.metrics),
             self.electrons,
+            tuple(None if r is None else r.to(device) for r in self.residuals),
         )
 
     def split(self, outputs: Sequence[Sequence[torch.Tensor]]) -> list[torch.Tensor]:
@@ -148,23 +168,12 @@ class BlockOrder:
         flat[self.order] = values
         return np.asarray(self._transform @ flat)
 
+    def project(self, projections: np.ndarray) -> np.ndarray:
+        """Projections on the functions (size,), on the orthonormal ones in block order."""
+        return np.asarray((self._transform.T @ projections)[self.order])
+
     def metric(self, matrix: np.ndarray) -> np.ndarray:
         """A metric of flat vectors in the new basis and order: (size, size)."""
         half = self._transform.T @ matrix
         full = (self._transform.T @ half.T).T
         return np.asarray(full[np.ix_(self.order, self.order)])
-
-
-def loss_metric(basis: Basis, atoms: Atoms, coulomb: float) -> np.ndarray:
-    """(1 - coulomb) overlap + coulomb * Coulomb matrix, in our flat order: (size, size).
-
-    Overlap measures the density error pointwise, Coulomb the error of its potential.
-    """
-    from ...references.pyscf import metric_matrix
-
-    total = np.zeros((basis.size(atoms.numbers),) * 2)
-    if coulomb < 1:
-        total += (1 - coulomb) * metric_matrix(atoms, basis, "overlap")
-    if coulomb > 0:
-        total += coulomb * metric_matrix(atoms, basis, "coulomb")
-    return total

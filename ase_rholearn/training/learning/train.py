@@ -6,47 +6,38 @@ The run's folder holds, in the order in which they appear,
     split.json      ids of the training, validation and test part
     start.pt        weights of the closed-form start
     checkpoints/    of the gradient training
-    metrics.jsonl   errors after each epoch
+    metrics.jsonl   errors after each epoch; metrics.csv has the same
     errors.json     error of each stage
     network.pt      the trained weights, those of the best stage
 
-Each stage that is there is not repeated, so that an interrupted run goes on where it was.
+Each stage that is there is not repeated, so that an interrupted run goes on where it was. Of
+several processes that train together, the first one writes all this.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import signal
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lightning
+import numpy as np
 import torch
 import yaml
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 
 from ...basis import Basis
 from ...files import atomic_write, temporary_sibling
 from ...model import DensityNetwork, build_network
 from ..data import DataSet, groups_by, read_split, split_ids, write_split
 from ..options import TrainOptions
-from .closed_form import initialize, solve_readout
-from .module import (
-    DensityTraining,
-    SeededSampler,
-    convert,
-    loader,
-    loss_of_free_atoms,
-    mean_loss,
-)
-from .samples import BlockOrder, Sample, expand, loss_metric
-
-#: In which the radial functions are made orthonormal.
-ORTHONORMAL_METRIC = "overlap"
+from .closed_form import correct_readout, initialize, solve_readout
+from .initial import fine_tuned, freeze, load_initial
+from .loop import train_by_gradients
+from .module import loss_of_free_atoms, mean_loss
+from .prepare import ORTHONORMAL_METRIC, prepare
+from .processes import is_first, wait_for
+from .samples import Sample
 
 Say = Callable[[str], None]
 
@@ -71,6 +62,9 @@ def train(
         The file of the trained weights.
     """
     dataset = DataSet.open(options.dataset)
+    dataset = DataSet.open(options.dataset)
+    if not is_first():
+        return _help(options, dataset)
     output = options.output
     split = _prepare_folder(options, dataset)
     result = output / "network.pt"
@@ -78,38 +72,38 @@ def train(
         say(f"{result} is there already")
         return result
 
-    torch.manual_seed(options.seed)
-    network = build_network(options.model.network(), dataset.basis, metric=ORTHONORMAL_METRIC)
     say(f"preparing {len(split['training']) + len(split['validation'])} structures")
-    training = prepare(dataset, split["training"], network, options.loss.coulomb)
-    validation = prepare(dataset, split["validation"], network, options.loss.coulomb)
+    network, training, validation = _prepare(options, dataset, split)
     scale = loss_of_free_atoms(training)
 
     def judge(stage: str) -> float:
         judged = validation or training
-        error = 100 * (mean_loss(network, judged) / scale) ** 0.5
+        loss = mean_loss(network, judged) / scale
+        error = 100 * float(np.sqrt(np.maximum(loss, 0.0)))  # nan stays nan
         name = "validation" if validation else "training"
         say(f"{stage}: {name} error {error:.3f} % of the deformation density")
         return error
 
-    closed_form = options.start.closed_form()
     start = output / "start.pt"
     if not start.exists():
-        initialize(network, training, closed_form, options.seed)
-        solve_readout(network, training, closed_form)
+        _start(options, dataset.basis, network, training)
         _save(network, start)
     network.load_state_dict(torch.load(start, weights_only=True))
     errors = {"start": judge("closed-form start")}
     states = {"start": _state(network)}
 
     if options.gradient.epochs > 0:
-        _train_by_gradients(network, options, training, validation, scale, progress_bar)
-        errors["gradient"] = judge("gradient training")
-        states["gradient"] = _state(network)
-        if options.gradient.finish:
-            solve_readout(network, training, closed_form)
-            errors["finish"] = judge("readout solved again")
-            states["finish"] = _state(network)
+        train_by_gradients(network, options, training, validation, scale, progress_bar)
+        error = judge("gradient training")
+        if math.isfinite(error):
+            errors["gradient"] = error
+            states["gradient"] = _state(network)
+            if options.gradient.finish:
+                _finish(options, network, training)
+                errors["finish"] = judge("readout solved again")
+                states["finish"] = _state(network)
+        else:
+            say("gradient training diverged and is dropped: make gradient.learning_rate smaller")
         # a stage may have spoiled what the one before had reached
         best = min(errors, key=errors.__getitem__)
         network.load_state_dict(states[best])
@@ -119,36 +113,74 @@ def train(
     return result
 
 
+def _help(options: TrainOptions, dataset: DataSet) -> Path:
+    """What the other processes of a run do: wait for its start, and take part in each step."""
+    output = options.output
+    wait_for(output / "start.pt")
+    split = read_split(output / "split.json", dataset.ids)
+    network, training, validation = _prepare(options, dataset, split)
+    network.load_state_dict(torch.load(output / "start.pt", weights_only=True))
+    scale = loss_of_free_atoms(training)
+    train_by_gradients(network, options, training, validation, scale, progress_bar=False)
+    return output / "network.pt"
+
+
+def _prepare(
+    options: TrainOptions, dataset: DataSet, split: dict[str, list[str]]
+) -> tuple[DensityNetwork, list[Sample], list[Sample]]:
+    """The network with its initial weights, and training and validation samples."""
+    torch.manual_seed(options.seed)
+    network = new_network(options, dataset.basis)
+    dtype = torch.float64 if options.gradient.precision == "float64" else torch.float32
+    training, validation = (
+        prepare(dataset, split[part], network, options.loss, dtype)
+        for part in ("training", "validation")
+    )
+    return network, training, validation
+
+
+def _start(
+    options: TrainOptions, basis: Basis, network: DensityNetwork, training: list[Sample]
+) -> None:
+    """The closed-form start, or that of fine-tuning: a correction of the readout alone."""
+    closed_form = options.start.closed_form()
+    if options.initial is None:
+        initialize(network, training, closed_form, options.seed)
+        solve_readout(network, training, closed_form)
+        return
+    known = load_initial(options.initial.model).basis.species
+    leave = [basis.species.index(z) for z in known]
+    initialize(network, training, closed_form, options.seed, leave=leave)
+    if "readouts" not in options.initial.freeze:
+        correct_readout(network, training, closed_form)
+
+
+def _finish(options: TrainOptions, network: DensityNetwork, training: list[Sample]) -> None:
+    """Solve for the readout that goes with the trained gates and tensors."""
+    closed_form = options.start.closed_form()
+    if options.initial is None:
+        solve_readout(network, training, closed_form)
+    elif "readouts" not in options.initial.freeze:
+        correct_readout(network, training, closed_form)
+
+
+def new_network(options: TrainOptions, basis: Basis) -> DensityNetwork:
+    """A network with the architecture of a run; with weights only if there are initial ones."""
+    if options.initial is None:
+        return build_network(options.model.network(), basis, metric=ORTHONORMAL_METRIC)
+    network = fine_tuned(load_initial(options.initial.model), basis)
+    freeze(network, options.initial.freeze)
+    return network
+
+
 def load_network(options: TrainOptions, basis: Basis) -> DensityNetwork:
     """The trained network of a run that has ended."""
     path = options.output / "network.pt"
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: train first")
-    network = build_network(options.model.network(), basis, metric=ORTHONORMAL_METRIC)
+    network = new_network(options, basis)
     network.load_state_dict(torch.load(path, weights_only=True))
     return network
-
-
-def prepare(
-    dataset: DataSet, names: Sequence[str], network: DensityNetwork, coulomb: float
-) -> list[Sample]:
-    """Everything about the structures that does not depend on weights."""
-    samples = []
-    for name in names:
-        reference = dataset.load(name)
-        atoms = reference.atoms
-        order = BlockOrder(dataset.basis, atoms.numbers, ORTHONORMAL_METRIC)
-        metric = order.metric(loss_metric(dataset.basis, atoms, coulomb))
-        samples.append(
-            Sample(
-                expansions=expand(network, dataset.basis, atoms),
-                target=torch.from_numpy(order.from_flat(reference.coefficients)),
-                # half of the memory; differences of densities do not need more digits
-                metric=torch.from_numpy(metric).to(torch.float32),
-                electrons=float(atoms.numbers.sum()),
-            )
-        )
-    return samples
 
 
 def _prepare_folder(options: TrainOptions, dataset: DataSet) -> dict[str, list[str]]:
@@ -196,104 +228,3 @@ def _state(network: DensityNetwork) -> dict[str, torch.Tensor]:
 def _save(network: DensityNetwork, path: Path) -> None:
     with temporary_sibling(path) as temporary:
         torch.save(network.state_dict(), temporary)
-
-
-def _train_by_gradients(
-    network: DensityNetwork,
-    options: TrainOptions,
-    training: list[Sample],
-    validation: list[Sample],
-    scale: float,
-    progress_bar: bool,
-) -> None:
-    """Train in place; the best epoch by validation error is kept."""
-    gradient = options.gradient
-    dtype = getattr(torch, gradient.precision)
-    folder = options.output / "checkpoints"
-    best = ModelCheckpoint(
-        folder,
-        filename="best",
-        monitor="validation_loss" if validation else "training_loss",
-        save_last=True,
-        enable_version_counter=False,
-        save_on_train_epoch_end=True,
-    )
-    callbacks: list[Callback] = [best, _MetricsFile(options.output / "metrics.jsonl")]
-    if progress_bar:
-        callbacks.append(TQDMProgressBar())
-    # tables and transforms come out as they went in, whatever the precision of the steps
-    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    module = DensityTraining(network.to(dtype), gradient, scale)
-    last = folder / "last.ckpt"
-    with _quiet_lightning():
-        trainer = lightning.Trainer(
-            accelerator="auto",
-            devices=1,
-            max_epochs=gradient.epochs,
-            gradient_clip_val=gradient.clip,
-            callbacks=callbacks,
-            logger=False,
-            enable_progress_bar=progress_bar,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-        _fit(
-            trainer,
-            module,
-            loader(
-                convert(training, dtype),
-                gradient.batch_size,
-                SeededSampler(len(training), options.seed),
-            ),
-            loader(convert(validation, dtype), gradient.batch_size) if validation else None,
-            str(last) if last.exists() else None,
-        )
-    chosen = torch.load(folder / "best.ckpt", weights_only=False)["state_dict"]
-    network.to("cpu").to(torch.float64)
-    weights = {name.removeprefix("network."): value.double() for name, value in chosen.items()}
-    network.load_state_dict({**weights, **buffers})
-
-
-def _fit(
-    trainer: Any, module: DensityTraining, training: Any, validation: Any, checkpoint: str | None
-) -> None:
-    """``trainer.fit``, from which Ctrl-C comes out as in any other code."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(module, training, validation, ckpt_path=checkpoint)
-    except SystemExit:
-        if not trainer.interrupted:
-            raise
-    if trainer.interrupted:
-        # lightning goes on to ignore it
-        signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt
-
-
-class _MetricsFile(Callback):
-    """Append the errors of each epoch to a file, one JSON object a line."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        """Write one line."""
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        with self.path.open("a") as stream:
-            stream.write(json.dumps({"epoch": trainer.current_epoch, **metrics}) + "\n")
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Without its remarks about hardware, workers and folders."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # it warns of what it does itself
-            for category in (UserWarning, DeprecationWarning, FutureWarning):
-                warnings.filterwarnings("ignore", module="lightning", category=category)
-            yield
-    finally:
-        logger.setLevel(level)

@@ -26,12 +26,14 @@ def template(kind: type[BaseModel]) -> str:
     Options that have no default are left empty and marked as required; those that are left out
     by default are comments.
 
-    >>> from ase_rholearn.training.options.train import LossOptions
-    >>> print(template(LossOptions), end="")
-    # What is minimised: dc^T M dc per electron, M = (1 - coulomb) S + coulomb J.
+    >>> from ase_rholearn.training.options.train import LogOptions
+    >>> print(template(LogOptions), end="")
+    # Logs of gradient training besides metrics.jsonl and metrics.csv.
     <BLANKLINE>
-    # share of the Coulomb metric; >= 0, <= 1
-    coulomb: 0.0
+    # write logs for TensorBoard (needs tensorboard)
+    tensorboard: false
+    # project of Weights & Biases (needs wandb)
+    # wandb:
     """
     return "\n".join([*_comment(_summary(kind)), "", *_lines(kind)]) + "\n"
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from ...model import NeighborDensity, NetworkOptions
 from ..learning.closed_form import ClosedForm
+from ..learning.loss import LossTerms
 from .section import Section
 
 
@@ -58,9 +59,33 @@ class ModelOptions(Section):
 
 
 class LossOptions(Section):
-    """What is minimised: dc^T M dc per electron, M = (1 - coulomb) S + coulomb J."""
+    """What is minimised: squared error of the density per electron.
+
+    dc^T M dc, M = (1 - coulomb) S + coulomb J, plus errors of electron number and dipole.
+    """
 
     coulomb: float = Field(0.0, ge=0, le=1, description="share of the Coulomb metric")
+    electrons: float = Field(
+        0.0, ge=0, description="weight of the squared error in the number of electrons, bohr^-3"
+    )
+    dipole: float = Field(
+        0.0, ge=0, description="weight of the squared error of the dipole moment, bohr^-5"
+    )
+    target: Literal["coefficients", "projections"] = Field(
+        "coefficients",
+        description="what densities are compared with: fitted coefficients, or projections that "
+        "the data set holds, in the metric that they were made in",
+    )
+    mask: str | None = Field(
+        None, description="entry of atoms.info with the indices of the atoms that count"
+    )
+    memory: float = Field(
+        8.0, ge=0, description="for metrics, GB; those beyond are computed again at each use"
+    )
+
+    def terms(self) -> LossTerms:
+        """The same for :mod:`ase_rholearn.training.learning.loss`."""
+        return LossTerms(self.coulomb, self.electrons, self.dipole, self.mask)
 
 
 class StartOptions(Section):
@@ -81,13 +106,53 @@ class GradientOptions(Section):
     """Gradient training between the closed-form start and a last solve for the readout."""
 
     epochs: int = Field(100, ge=0, description="0 leaves only the closed form")
-    batch_size: int = Field(8, ge=1, description="structures a step")
+    batch_size: int = Field(8, ge=1, description="structures a step, on each device")
     learning_rate: float = Field(
-        0.03, gt=0, description="largest step of the one-cycle schedule, relative to the weights"
+        0.03, gt=0, description="largest step of the schedule, relative to the weights"
+    )
+    schedule: Literal["one-cycle", "cosine", "constant"] = Field(
+        "one-cycle", description="how the learning rate changes"
     )
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    precision: Literal["float32", "float64"] = Field("float32", description="of gradient steps")
+    precision: Literal["float32", "float64", "bfloat16"] = Field(
+        "float32",
+        description="of gradient steps; bfloat16 mixes: weights and loss stay in float32",
+    )
+    average: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="decay of an exponential moving average of the weights, which is then judged "
+        "and kept, such as 0.999",
+    )
+    patience: int | None = Field(
+        None, ge=1, description="epochs without a better error after which training ends"
+    )
     finish: bool = Field(True, description="solve for the readout again at the end")
+
+
+class HardwareOptions(Section):
+    """Where gradient training runs. Devices share each step (DDP)."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="kind of device")
+    devices: int = Field(1, ge=1, description="devices, or processes on CPUs, a node")
+    nodes: int = Field(1, ge=1, description="nodes of a cluster; start one task a device")
+
+
+class LogOptions(Section):
+    """Logs of gradient training besides metrics.jsonl and metrics.csv."""
+
+    tensorboard: bool = Field(False, description="write logs for TensorBoard (needs tensorboard)")
+    wandb: str | None = Field(None, description="project of Weights & Biases (needs wandb)")
+
+
+class InitialOptions(Section):
+    """Weights to start from, instead of new ones: fine-tuning."""
+
+    model: Path = Field(description="a model file, or the name of a shipped model")
+    freeze: list[Literal["gates", "tensors", "readouts"]] = Field(
+        default_factory=list, description="parts that gradient training leaves alone"
+    )
 
 
 class CardOptions(Section):
@@ -106,13 +171,18 @@ class TrainOptions(Section):
     output: Path = Field(description="folder of the run")
     split: SplitOptions = Field(default_factory=SplitOptions)
     model: ModelOptions = Field(default_factory=ModelOptions)
+    initial: InitialOptions | None = None
     loss: LossOptions = Field(default_factory=LossOptions)
     start: StartOptions = Field(default_factory=StartOptions)
     gradient: GradientOptions = Field(default_factory=GradientOptions)
+    hardware: HardwareOptions = Field(default_factory=HardwareOptions)
+    logs: LogOptions = Field(default_factory=LogOptions)
     card: CardOptions = Field(default_factory=CardOptions)
     seed: int = Field(0, description="of gates and batches")
 
     @model_validator(mode="after")
     def _check(self) -> TrainOptions:
         self.model.network()  # raises where the architecture makes no sense
+        if self.initial is not None and self.model.model_fields_set:
+            raise ValueError("initial is given: leave out model, the file has its architecture")
         return self

@@ -1,0 +1,156 @@
+"""What is minimised: the squared error of the density in a metric, per electron.
+
+loss = dc^T M dc / electrons, with the error dc of the coefficients and
+
+M = (1 - coulomb) S + coulomb J + electrons n n^T + dipole (d_x d_x^T + d_y d_y^T + d_z d_z^T)
+
+S is the overlap matrix, J the Coulomb matrix, n . c the number of electrons and d . c the dipole
+moment of the coefficients c. As all terms are quadratic in dc, gradient training and the closed
+form minimise the same. Atomic units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from ase import Atoms, units
+
+from ...basis import Basis
+from ...structures import total_charge
+from .samples import BlockOrder
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """Weights of the terms, see the module's formula.
+
+    Attributes
+    ----------
+    coulomb
+        Share of the Coulomb metric, 0 to 1. Overlap measures the density error pointwise,
+        Coulomb the error of its potential.
+    electrons
+        Weight of the squared error in the number of electrons, bohr^-3.
+    dipole
+        Weight of the squared error of the dipole moment, bohr^-5; molecules only.
+    mask
+        Entry of ``atoms.info`` with the indices of the atoms that count. None counts all.
+    """
+
+    coulomb: float = 0.0
+    electrons: float = 0.0
+    dipole: float = 0.0
+    mask: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.coulomb <= 1:
+            raise ValueError(f"coulomb is {self.coulomb}: give 0 to 1")
+        for name, value in (("electrons", self.electrons), ("dipole", self.dipole)):
+            if not (np.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} is {value}: give 0 or more")
+
+
+@dataclass(frozen=True)
+class MetricOf:
+    """The metric of one structure, computed each time that it is asked for.
+
+    >>> from ase.build import molecule
+    >>> from ase_rholearn.basis import Basis
+    >>> basis = Basis.from_shells({"H": [(0, [1.0])]})
+    >>> MetricOf(basis, molecule("H2"), LossTerms(), "overlap")().shape
+    torch.Size([2, 2])
+    """
+
+    basis: Basis
+    atoms: Atoms
+    terms: LossTerms
+    orthonormal: str
+    dtype: torch.dtype = torch.float64
+
+    def __call__(self) -> torch.Tensor:
+        """In the orthonormal basis and block order of training: (size, size)."""
+        order = BlockOrder(self.basis, self.atoms.numbers, self.orthonormal)
+        matrix = order.metric(loss_metric(self.basis, self.atoms, self.terms))
+        return torch.from_numpy(matrix).to(self.dtype)
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that the matrix needs."""
+        return self.basis.size(self.atoms.numbers) ** 2 * self.dtype.itemsize
+
+
+def loss_metric(basis: Basis, atoms: Atoms, terms: LossTerms) -> np.ndarray:
+    """The matrix M of one structure, in our flat order: (size, size).
+
+    Raises
+    ------
+    ValueError
+        A term is not defined for a periodic structure, or the mask is missing or wrong.
+    """
+    from ...references.pyscf import metric_matrix
+
+    _check_periodic(atoms, terms)
+    total = np.zeros((basis.size(atoms.numbers),) * 2)
+    if terms.coulomb < 1:
+        total += (1 - terms.coulomb) * metric_matrix(atoms, basis, "overlap")
+    if terms.coulomb > 0:
+        total += terms.coulomb * metric_matrix(atoms, basis, "coulomb")
+    if terms.electrons > 0:
+        electrons = basis.electrons(atoms.numbers)
+        total += terms.electrons * np.outer(electrons, electrons)
+    if terms.dipole > 0:
+        dipoles = dipole_functionals(basis, atoms)
+        total += terms.dipole * dipoles @ dipoles.T
+    if terms.mask is not None:
+        counts = _counts(basis, atoms, terms.mask)
+        total *= np.outer(counts, counts)
+    return total
+
+
+def dipole_functionals(basis: Basis, atoms: Atoms) -> np.ndarray:
+    """First moment of each function about the centre of nuclear charge, in bohr: (size, 3).
+
+    About another origin, only densities of other numbers of electrons have other dipoles.
+    """
+    charges = np.array([basis.core_charge(int(z)) for z in atoms.numbers])
+    positions = atoms.positions / units.Bohr
+    positions = positions - charges @ positions / charges.sum()
+    atom = basis.layout(atoms.numbers).atom
+    own = basis.dipoles(atoms.numbers)
+    moments: np.ndarray = own + basis.electrons(atoms.numbers)[:, None] * positions[atom]
+    return moments
+
+
+def electrons_of(basis: Basis, atoms: Atoms) -> float:
+    """Electrons that the density of a structure describes: those of its cores less its charge."""
+    return sum(basis.core_charge(int(z)) for z in atoms.numbers) - total_charge(atoms)
+
+
+def _check_periodic(atoms: Atoms, terms: LossTerms) -> None:
+    if not atoms.pbc.any():
+        return
+    for name, value in (("coulomb", terms.coulomb), ("dipole", terms.dipole)):
+        if value > 0:
+            raise ValueError(
+                f"loss.{name} is {value:g}, but {atoms.get_chemical_formula()} is periodic, where "
+                "it is not defined: set it to 0"
+            )
+
+
+def _counts(basis: Basis, atoms: Atoms, mask: str) -> np.ndarray:
+    """1 for functions of atoms that count, 0 for others: (size,)."""
+    formula = atoms.get_chemical_formula()
+    if mask not in atoms.info:
+        raise ValueError(
+            f"loss.mask is {mask!r}, but atoms.info of {formula} has no such entry: give the "
+            "indices of the atoms that count there"
+        )
+    chosen = np.asarray(atoms.info[mask], dtype=float).reshape(-1)
+    if not np.isin(chosen, np.arange(len(atoms))).all():
+        raise ValueError(
+            f"atoms.info[{mask!r}] of {formula} is {atoms.info[mask]}: give indices of its "
+            f"{len(atoms)} atoms"
+        )
+    return np.isin(basis.layout(atoms.numbers).atom, chosen).astype(float)

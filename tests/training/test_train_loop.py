@@ -1,0 +1,159 @@
+"""The gradient training: several processes, kills, averages, logs, precision."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from ase_rholearn.training.learning.loop import read_metrics
+from ase_rholearn.training.learning.train import train
+from ase_rholearn.training.options import TrainOptions
+
+
+def write_options(path: Path, options: TrainOptions) -> Path:
+    path.write_text(yaml.safe_dump(options.model_dump(mode="json")))
+    return path
+
+
+def command(path: Path) -> list[str]:
+    return [sys.executable, "-m", "ase_rholearn.cli", "train", str(path)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "network.pt", weights_only=True)
+
+
+def losses(folder: Path) -> np.ndarray:
+    names = ("training_loss", "validation_loss")
+    return np.array([[entry[name] for name in names] for entry in read_metrics(folder)])
+
+
+def test_two_processes_are_one_with_the_doubled_batch(plan: Any, tmp_path: Path) -> None:
+    """DDP over gloo: the same loss curve, and the same weights."""
+    precise = {"precision": "float64", "epochs": 3}
+    alone = plan(tmp_path / "alone", gradient={**precise, "batch_size": 2})
+    train(alone)
+    two = plan(
+        tmp_path / "two",
+        gradient={**precise, "batch_size": 1},
+        hardware={"accelerator": "cpu", "devices": 2},
+    )
+    path = write_options(tmp_path / "two.yaml", two)
+    done = subprocess.run(command(path), env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    np.testing.assert_allclose(losses(two.output), losses(alone.output), rtol=1e-6)
+    expected = weights(alone.output)
+    for name, value in weights(two.output).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=1e-9)
+    # one of them speaks
+    assert done.stdout.count("closed-form start") == 1
+    assert done.stdout.count("weights:") == 1
+
+
+def test_killed_at_random_and_gone_on(plan: Any, tmp_path: Path) -> None:
+    """kill -9 during gradient training; the second run ends with the same weights."""
+    gradient = {"epochs": 30, "batch_size": 1}
+    whole = plan(tmp_path / "whole", gradient=gradient)
+    train(whole)
+    broken = plan(tmp_path / "broken", gradient=gradient)
+    path = write_options(tmp_path / "broken.yaml", broken)
+    process = subprocess.Popen(command(path), env=environment(), stdout=subprocess.DEVNULL)
+    patience = 20 + int(np.random.default_rng().integers(10))
+    while len(read_metrics(broken.output)) < patience - 20:
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (broken.output / "network.pt").exists()
+    train(broken)
+    expected = weights(whole.output)
+    for name, value in weights(broken.output).items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0, msg=name)
+    assert [entry["epoch"] for entry in read_metrics(broken.output)] == list(range(30))
+
+
+def test_csv_says_the_same(run: Any) -> None:
+    with (run.options.output / "metrics.csv").open() as stream:
+        rows = [{name: float(v) for name, v in row.items()} for row in csv.DictReader(stream)]
+    assert rows == read_metrics(run.options.output)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_schedules(plan: Any, tmp_path: Path, schedule: str) -> None:
+    options = plan(tmp_path / "r", gradient={"schedule": schedule})
+    train(options)
+    rates = [entry["learning_rate"] for entry in read_metrics(options.output)]
+    assert rates == sorted(rates, reverse=True)
+    assert (len(set(rates)) == 1) == (schedule == "constant")
+
+
+def test_average_of_weights(plan: Any, tmp_path: Path) -> None:
+    """The averaged weights are judged; they change less than the weights themselves."""
+    plain = plan(tmp_path / "plain", gradient={"schedule": "constant"})
+    averaged = plan(tmp_path / "averaged", gradient={"schedule": "constant", "average": 0.9})
+    for options in (plain, averaged):
+        train(options)
+    changes = [np.abs(np.diff(losses(o.output)[:, 1])).max() for o in (plain, averaged)]
+    assert changes[1] < changes[0]
+
+
+def test_patience(plan: Any, tmp_path: Path) -> None:
+    """A learning rate that spoils the closed-form start ends soon."""
+    options = plan(
+        tmp_path / "r",
+        gradient={"epochs": 50, "learning_rate": 3.0, "schedule": "constant", "patience": 2},
+    )
+    train(options)
+    assert len(read_metrics(options.output)) < 50
+
+
+def test_divergence_is_survived(plan: Any, tmp_path: Path) -> None:
+    """A loss that is no number ends gradient training; the start is kept."""
+    said: list[str] = []
+    options = plan(
+        tmp_path / "r",
+        gradient={"epochs": 50, "learning_rate": 1e30, "schedule": "constant", "clip": 1e30},
+    )
+    train(options, say=said.append)
+    assert len(read_metrics(options.output)) < 50
+    assert said[-1] == (
+        "gradient training diverged and is dropped: make gradient.learning_rate smaller"
+    )
+    assert set(json.loads((options.output / "errors.json").read_text())) == {"start"}
+
+
+def test_mixed_precision(plan: Any, tmp_path: Path) -> None:
+    options = plan(tmp_path / "r", gradient={"precision": "bfloat16"})
+    train(options)
+    assert np.isfinite(losses(options.output)).all()
+    assert all(w.dtype == torch.float64 for w in weights(options.output).values())
+
+
+def test_tensorboard(plan: Any, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    options = plan(tmp_path / "r", logs={"tensorboard": True})
+    train(options)
+    assert list((options.output / "tensorboard").glob("events*"))
+
+
+def test_more_devices_than_structures(plan: Any, tmp_path: Path) -> None:
+    options = plan(tmp_path / "r", hardware={"accelerator": "cpu", "devices": 8})
+    with pytest.raises(ValueError, match=r"8 devices with gradient\.batch_size 2 need more than"):
+        train(options)
