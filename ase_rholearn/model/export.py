@@ -77,7 +77,7 @@ def _capabilities(module: CoefficientModel, basis: Basis, dtype: str) -> ModelCa
     return ModelCapabilities(
         outputs={OUTPUT: ModelOutput(unit="", sample_kind="atom")},
         atomic_types=list(basis.species),
-        interaction_range=module.network.expansion.table.cutoff,
+        interaction_range=module.network.range,
         length_unit="angstrom",
         supported_devices=["cuda", "mps", "cpu"] if dtype == "float32" else ["cuda", "cpu"],
         dtype=dtype,

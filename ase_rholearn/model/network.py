@@ -6,6 +6,10 @@ features; A. Grisafi et al., Phys. Rev. Lett. 120, 036002 (2018)). The weights a
 before the coupling, so that the features themselves are never formed. Functions of the
 invariants, the gates, decide how the tensors are mixed into the coefficients of each species.
 
+Two steps before that are optional. Messages: invariants of every neighbour weigh its share in a
+second expansion, so that an atom sees what surrounds its neighbours. Channels: for each l, the
+radial functions of all species (and messages) are combined into fewer.
+
 Everything here can be compiled by TorchScript and depends on nothing but torch.
 """
 
@@ -42,6 +46,11 @@ class NetworkOptions:
         Functions of the invariants that mix the tensors.
     linear
         Whether to add a linear map of all features to the coefficients.
+    channels
+        Combinations of the radial functions of all species, for each l, that are multiplied
+        with each other. None multiplies all of them: slow for more than a few species.
+    messages
+        Invariants of neighbours that weigh the second expansion; 0 leaves it out.
     """
 
     density: NeighborDensity = field(default_factory=NeighborDensity)
@@ -49,8 +58,14 @@ class NetworkOptions:
     invariants: int = 32
     gates: int = 64
     linear: bool = False
+    channels: int | None = None
+    messages: int = 0
 
     def __post_init__(self) -> None:
+        if self.channels is not None and self.channels < 1:
+            raise ValueError(f"channels is {self.channels}: give 1 or more, or None")
+        if self.messages < 0:
+            raise ValueError(f"messages is {self.messages}: give 0 or more")
         if self.tensors < 0:
             raise ValueError(f"tensors is {self.tensors}: give 0 or more")
         if self.tensors == 0 and not self.linear:
@@ -124,11 +139,86 @@ class Expansion(torch.nn.Module):
         total = total.permute(0, 2, 1, 3).reshape(n_atoms, lm_size, self.size)
         return total + self.self_contribution(species, lm_size)
 
+    def products(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Radial functions times harmonics of pairs: (n_pairs, (l_max + 1)^2, n_radial)."""
+        r = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        harmonics = solid_harmonics(vectors / r, self.l_max)
+        radial = self.table(r.squeeze(1))
+        parts: list[torch.Tensor] = []
+        for l in range(self.l_max + 1):
+            angular = harmonics[:, l * l : (l + 1) * (l + 1)].unsqueeze(2)
+            parts.append(angular * radial[:, l].unsqueeze(1))  # [pair, m, n]
+        return torch.cat(parts, dim=1)
+
+    def weighted(
+        self,
+        weights: torch.Tensor,
+        centers: torch.Tensor,
+        neighbors: torch.Tensor,
+        vectors: torch.Tensor,
+    ) -> torch.Tensor:
+        """Expansion in which each neighbour counts with its weights.
+
+        Parameters
+        ----------
+        weights
+            Of every atom: (n_atoms, n_weights).
+        centers, neighbors, vectors
+            The pairs.
+
+        Returns
+        -------
+        torch.Tensor
+            (n_atoms, (l_max + 1)^2, n_weights * n_radial).
+        """
+        lm_size = (self.l_max + 1) * (self.l_max + 1)
+        size = weights.shape[1] * self.n_radial
+        total = weights.new_zeros((weights.shape[0], lm_size, size))
+        for start in range(0, vectors.shape[0], self.pairs_per_block):
+            stop = start + self.pairs_per_block
+            products = self.products(vectors[start:stop])
+            messages = send(weights[neighbors[start:stop]], products)
+            total = total.index_add(0, centers[start:stop], messages)
+        return total
+
     def self_contribution(self, species: torch.Tensor, lm_size: int) -> torch.Tensor:
         """The atom's own Gaussian: (n_atoms, (l_max + 1)^2, n_species * n_radial)."""
         chosen = torch.nn.functional.one_hot(species, self.n_species).to(self.own.dtype)
         s = (chosen.unsqueeze(2) * self.own).reshape(-1, 1, self.size)
         return torch.nn.functional.pad(s, (0, 0, 0, lm_size - 1))
+
+
+def send(weights: torch.Tensor, products: torch.Tensor) -> torch.Tensor:
+    """What neighbours with weights (n_pairs, n_weights) add to expansions.
+
+    Products (n_pairs, lm, n_radial) -> (n_pairs, lm, n_weights * n_radial).
+    """
+    return (weights[:, None, :, None] * products[:, :, None, :]).flatten(2)
+
+
+class ChannelMixing(torch.nn.Module):
+    """Combinations of the channels of an expansion, others for each l.
+
+    Without a number of channels, the expansion as it is.
+    """
+
+    def __init__(self, l_max: int, n_in: int, channels: int | None) -> None:
+        super().__init__()
+        self.l_max = l_max
+        self.n_out = n_in if channels is None else channels
+        self.mixes = channels is not None
+        #: [l, in, out]
+        shape = (l_max + 1, n_in, channels or 0)
+        self.weight = torch.nn.Parameter(torch.zeros(shape, dtype=torch.float64))
+
+    def forward(self, expansion: torch.Tensor) -> torch.Tensor:
+        """(n_atoms, (l_max + 1)^2, n_in) -> (n_atoms, (l_max + 1)^2, n_out)."""
+        if not self.mixes:
+            return expansion
+        parts: list[torch.Tensor] = []
+        for l in range(self.l_max + 1):
+            parts.append(torch.matmul(expansion[:, l * l : (l + 1) * (l + 1)], self.weight[l]))
+        return torch.cat(parts, dim=1)
 
 
 class CoupledPath(torch.nn.Module):
@@ -220,6 +310,21 @@ class Gates(torch.nn.Module):
         return self.product(expansion).squeeze(1) + self.shift
 
 
+class Messages(torch.nn.Module):
+    """Bounded invariants of an atom, by which it makes itself known to its neighbours."""
+
+    def __init__(self, l_max: int, n_in: int, options: NetworkOptions) -> None:
+        super().__init__()
+        self.mixing = ChannelMixing(l_max, n_in, options.channels)
+        self.product = CoupledProduct(l_max, 0, self.mixing.n_out, options.messages)
+        self.shift = torch.nn.Parameter(torch.zeros(options.messages, dtype=torch.float64))
+
+    def forward(self, expansion: torch.Tensor) -> torch.Tensor:
+        """Expansion of the species alone -> (n_atoms, n_messages), between -1 and 1."""
+        mixed = self.mixing(expansion)
+        return torch.tanh(self.product(mixed).squeeze(1) + self.shift)
+
+
 class Readout(torch.nn.Module):
     """Coefficients of one lambda from tensors of that order, mixed by the gates.
 
@@ -273,7 +378,9 @@ class SpeciesNetwork(torch.nn.Module):
     Parameters
     ----------
     l_max, n_in
-        Highest l and number of radial channels of the expansion.
+        Highest l and number of radial channels of the expansion in species.
+    n_radial
+        Radial functions of the expansion in messages.
     transforms
         For each lambda the matrix that takes coefficients of the orthonormalised radial
         basis to those of the auxiliary basis: (n_out, n_out), possibly of size 0.
@@ -285,14 +392,19 @@ class SpeciesNetwork(torch.nn.Module):
         self,
         l_max: int,
         n_in: int,
+        n_radial: int,
         transforms: Sequence[torch.Tensor],
         options: NetworkOptions,
     ) -> None:
         super().__init__()
         self.has_gates = options.tensors > 0
-        self.gates = Gates(l_max, n_in, options.invariants, options.gates)
+        self.messages = Messages(l_max, n_in, options)
+        n_all = n_in + options.messages * n_radial
+        self.mixing = ChannelMixing(l_max, n_all, options.channels)
+        size = self.mixing.n_out
+        self.gates = Gates(l_max, size, options.invariants, options.gates)
         self.readouts = torch.nn.ModuleList(
-            Readout(l_max, o3_lambda, n_in, transform, options)
+            Readout(l_max, o3_lambda, size, transform, options)
             for o3_lambda, transform in enumerate(transforms)
         )
 
@@ -306,6 +418,10 @@ class SpeciesNetwork(torch.nn.Module):
 
     def orthonormal(self, expansion: torch.Tensor) -> list[torch.Tensor]:
         """The same for the orthonormalised radial basis, in which the network is trained."""
+        return self.outputs(self.mixing(expansion))
+
+    def outputs(self, expansion: torch.Tensor) -> list[torch.Tensor]:
+        """The same from the expansion in mixed channels."""
         gates = expansion.new_zeros((expansion.shape[0], 0))
         if self.has_gates:
             gates = self.gates(expansion)
@@ -329,6 +445,8 @@ class DensityNetwork(torch.nn.Module):
         Radial functions, see :func:`~ase_rholearn.model.radial.tabulate`.
     """
 
+    __jit_unused_properties__ = ("cutoff", "range")
+
     def __init__(
         self,
         options: NetworkOptions,
@@ -338,16 +456,28 @@ class DensityNetwork(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.options = options
+        self.n_messages = options.messages
         self.expansion = Expansion(table, own, len(transforms))
         self.species = torch.nn.ModuleList(
             SpeciesNetwork(
                 self.expansion.l_max,
                 self.expansion.size,
+                self.expansion.n_radial,
                 one,
                 options,
             )
             for one in transforms
         )
+
+    @property
+    def cutoff(self) -> float:
+        """Radius in Angstrom of the pairs that are needed."""
+        return self.expansion.table.cutoff
+
+    @property
+    def range(self) -> float:
+        """Radius in Angstrom of the atoms that an atom's coefficients depend on."""
+        return (2 if self.n_messages else 1) * self.cutoff
 
     def forward(
         self,
@@ -376,10 +506,22 @@ class DensityNetwork(torch.nn.Module):
             For each species and lambda: (n_rows, 2 lambda + 1, n_functions), e/bohr^1.5.
         """
         expansion = self.expansion(species, centers, neighbors, vectors)
+        if self.n_messages > 0:
+            messages = self.messages(expansion, species)
+            second = self.expansion.weighted(messages, centers, neighbors, vectors)
+            expansion = torch.cat([expansion, second], dim=2)
         outputs: list[list[torch.Tensor]] = []
         for k, network in enumerate(self.species):
             outputs.append(network(expansion[rows[k]]))
         return outputs
+
+    def messages(self, expansion: torch.Tensor, species: torch.Tensor) -> torch.Tensor:
+        """Messages of all atoms: (n_atoms, n_messages)."""
+        total = expansion.new_zeros((expansion.shape[0], self.n_messages))
+        for k, network in enumerate(self.species):
+            rows = torch.nonzero(species == k).squeeze(1)
+            total = total.index_copy(0, rows, network.messages(expansion[rows]))  # type: ignore[operator]
+        return total
 
 
 def paths_of(product: CoupledProduct) -> list[CoupledPath]:

@@ -33,7 +33,8 @@ class CoefficientModel(torch.nn.Module):
         self.network = network
         self.output = OUTPUT
         self.n_species = len(basis.species)
-        cutoff = network.expansion.table.cutoff
+        self.has_messages = network.n_messages > 0
+        cutoff = network.cutoff
         self.neighbors = NeighborListOptions(cutoff=cutoff, full_list=True, strict=True)
         index = torch.full((max(basis.species) + 1,), -1, dtype=torch.long)
         index[list(basis.species)] = torch.arange(self.n_species)
@@ -89,8 +90,9 @@ class CoefficientModel(torch.nn.Module):
             wanted = selected_atoms.values.to(torch.long)
             selected = torch.zeros_like(selected)
             selected[starts[wanted[:, 0]] + wanted[:, 1]] = True
-            used = selected[all_pairs[:, 0]]
-            all_pairs, all_vectors = all_pairs[used], all_vectors[used]
+            if not self.has_messages:  # with them, neighbours need their own neighbours
+                used = selected[all_pairs[:, 0]]
+                all_pairs, all_vectors = all_pairs[used], all_vectors[used]
 
         rows: List[torch.Tensor] = []
         labels: List[Labels] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,10 +58,13 @@ def basis() -> Basis:
     )
 
 
-@pytest.fixture(scope="session")
-def options(density: NeighborDensity) -> NetworkOptions:
-    """A small network that has every part: linear map, tensors, gates."""
-    return NetworkOptions(density=density, tensors=3, invariants=5, gates=7, linear=True)
+@pytest.fixture(scope="session", params=["plain", "messages"])
+def options(density: NeighborDensity, request: pytest.FixtureRequest) -> NetworkOptions:
+    """Small networks that have every part: linear map, tensors, gates; channels and messages."""
+    plain = NetworkOptions(density=density, tensors=3, invariants=5, gates=7, linear=True)
+    if request.param == "plain":
+        return plain
+    return dataclasses.replace(plain, channels=6, messages=2)
 
 
 @pytest.fixture(scope="session")

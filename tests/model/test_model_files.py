@@ -27,10 +27,10 @@ from ase_rholearn.model.card import SCHEMA_VERSION
 from ase_rholearn.torchscript import quiet_torchscript
 
 
-def test_basis_and_card_come_back_without_loss(model, basis, card):
+def test_basis_and_card_come_back_without_loss(model, basis, card, network):
     assert model.basis.to_json() == basis.to_json()
     assert model.card == card
-    assert model.cutoff == 3.0
+    assert model.cutoff == network.range
 
 
 def test_export_does_not_change_the_network(network, basis, card, tmp_path):

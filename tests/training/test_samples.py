@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,25 @@ from ase import Atoms, units
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ase_rholearn import Density
 from ase_rholearn.basis import Basis, to_pyscf_order
-from ase_rholearn.model import build_network
+from ase_rholearn.model import build_network, load_model
 from ase_rholearn.model.network import species_of
 from ase_rholearn.references.pyscf import metric_matrix
 from ase_rholearn.training import DataSet
+from ase_rholearn.training.export import export_run
 from ase_rholearn.training.learning.loss import LossTerms, loss_metric
 from ase_rholearn.training.learning.module import density_loss, loss_of_free_atoms, mean_loss
 from ase_rholearn.training.learning.prepare import prepare
-from ase_rholearn.training.learning.samples import Batch, BlockOrder, Sample, expand
-from ase_rholearn.training.learning.train import load_network
+from ase_rholearn.training.learning.samples import (
+    Batch,
+    BlockOrder,
+    Sample,
+    expand,
+    predict,
+    predictions,
+)
+from ase_rholearn.training.learning.train import load_network, train
 from ase_rholearn.training.options.train import LossOptions
 
 BASIS = Basis.from_shells(
@@ -179,3 +189,94 @@ def test_batch_splits_what_it_joins() -> None:
     for part, one in zip(batch.split(outputs), samples, strict=True):
         torch.testing.assert_close(part, torch.cat([e.reshape(-1) for e in one.expansions]))
     assert batch.to(torch.device("cpu")).counts == batch.counts
+
+
+@pytest.mark.parametrize("model", [{}, {"channels": 4}, {"channels": 4, "messages": 3}])
+def test_training_sees_what_the_exported_model_predicts(
+    dataset: DataSet, plan: Any, tmp_path: Path, model: dict[str, Any]
+) -> None:
+    """Also with messages, and several structures in a batch."""
+    options = plan(tmp_path / "run", model=model, gradient={"epochs": 0})
+    train(options)
+    export_run(options, tmp_path / "model.pt", "float64")
+    network = load_network(options, dataset.basis)
+    names = dataset.ids[:3]
+    structures = [dataset.load(name).atoms for name in names]
+    exported = load_model(tmp_path / "model.pt", "cpu").coefficients(structures)
+    batch = Batch.of(prepare(dataset, names, network))
+    with torch.no_grad():
+        vectors = batch.split(predict(network, batch))
+    for atoms, vector, expected in zip(structures, vectors, exported, strict=True):
+        order = BlockOrder(dataset.basis, atoms.numbers, "overlap")
+        np.testing.assert_allclose(order.to_flat(vector.numpy()), expected, atol=1e-10)
+
+
+def test_metrics_beyond_memory_are_computed_each_time(dataset: DataSet, run: Any) -> None:
+    network = load_network(run.options, dataset.basis)
+    kept = prepare(dataset, dataset.ids[:3], network)
+    computed = prepare(dataset, dataset.ids[:3], network, LossOptions(memory=0))
+    for first, second in zip(kept, computed, strict=True):
+        assert isinstance(first.metric, torch.Tensor)
+        assert not isinstance(second.metric, torch.Tensor)
+        torch.testing.assert_close(first.load_metric(), second.load_metric(), rtol=0, atol=0)
+    assert mean_loss(network, kept) == mean_loss(network, computed)
+
+
+def test_loss_equals_the_integrals_to_all_digits(dataset: DataSet, run: Any) -> None:
+    """In double precision: 1e-10, from PySCF's own matrix and order."""
+    network = load_network(run.options, dataset.basis)
+    reference = dataset.load(dataset.ids[0])
+    [sample] = prepare(dataset, dataset.ids[:1], network, dtype=torch.float64)
+    [vector] = predictions(network, [sample])
+    order = BlockOrder(dataset.basis, reference.atoms.numbers, "overlap")
+    error = order.to_flat(vector.detach().numpy()) - reference.coefficients
+    error = to_pyscf_order(dataset.basis, reference.atoms.numbers, error)
+    expected = error @ pyscf_metric(reference.atoms, dataset.basis, "int1e_ovlp") @ error / 10
+    loss = density_loss(network, Batch.of([sample])).item()
+    assert loss == pytest.approx(expected, rel=1e-10)
+
+
+def test_charge_and_dipole_terms(waters: list[Atoms], tiny_basis: Basis) -> None:
+    """Their parts of the metric are the squared errors of what Density computes."""
+    atoms = waters[0]
+    error = 0.1 * np.random.default_rng(0).normal(size=tiny_basis.size(atoms.numbers))
+    free = Density(atoms, tiny_basis, np.zeros_like(error), normalize=False)
+    wrong = Density(atoms, tiny_basis, error, normalize=False)
+    plain = loss_metric(tiny_basis, atoms, LossTerms())
+    for terms, change in (
+        (LossTerms(electrons=2.0), wrong.number_of_electrons - free.number_of_electrons),
+        (LossTerms(dipole=2.0), np.linalg.norm(wrong.dipole() - free.dipole()) / units.Bohr),
+    ):
+        part = error @ (loss_metric(tiny_basis, atoms, terms) - plain) @ error
+        assert part == pytest.approx(2 * change**2, rel=1e-8)
+
+
+def test_mask(waters: list[Atoms], tiny_basis: Basis) -> None:
+    """Atoms that do not count may have any coefficients."""
+    atoms = waters[0].copy()
+    atoms.info["counts"] = [0, 2]
+    matrix = loss_metric(tiny_basis, atoms, LossTerms(mask="counts"))
+    chosen = np.isin(tiny_basis.layout(atoms.numbers).atom, [0, 2])
+    whole = loss_metric(tiny_basis, atoms, LossTerms())
+    np.testing.assert_allclose(matrix[np.ix_(chosen, chosen)], whole[np.ix_(chosen, chosen)])
+    assert not matrix[~chosen].any()
+    with pytest.raises(ValueError, match=r"loss.mask is 'other', but atoms.info of H2O has no"):
+        loss_metric(tiny_basis, atoms, LossTerms(mask="other"))
+    atoms.info["counts"] = [3]
+    with pytest.raises(ValueError, match="give indices of its 3 atoms"):
+        loss_metric(tiny_basis, atoms, LossTerms(mask="counts"))
+
+
+def test_periodic_overlap_is_the_sum_over_images(tiny_basis: Basis) -> None:
+    """The square of a periodic density, integrated on a grid."""
+    atoms = Atoms(
+        "OHH", [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]], cell=[3.0, 3.2, 3.4], pbc=True
+    )
+    smooth = Basis.from_shells({"H": [(0, [0.5]), (1, [0.6])], "O": [(0, [0.8]), (1, [0.7])]})
+    error = np.random.default_rng(0).normal(size=smooth.size(atoms.numbers))
+    matrix = loss_metric(smooth, atoms, LossTerms())
+    grid = Density(atoms, smooth, error, normalize=False).on_grid(spacing=0.15)
+    voxel = grid.voxel_volume * units.Bohr**3
+    assert error @ matrix @ error == pytest.approx((grid.values**2).sum() * voxel, rel=1e-6)
+    with pytest.raises(ValueError, match=r"loss.coulomb is 0.5, but H2O is periodic"):
+        loss_metric(smooth, atoms, LossTerms(coulomb=0.5))

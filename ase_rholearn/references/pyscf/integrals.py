@@ -19,6 +19,9 @@ _BLOCK_SIZE = 2**25
 #: bohr differs from ASE's in the tenth digit.
 _SAME_POSITION = 1e-5
 
+#: Overlaps of periodic images smaller than this are left out.
+_NEGLIGIBLE = 1e-12
+
 #: PySCF's names of the two-centre integrals of each metric.
 _TWO_CENTRE = {"overlap": "int1e_ovlp", "coulomb": "int2c2e"}
 
@@ -53,11 +56,54 @@ def auxiliary_molecule(atoms: Atoms, basis: Basis) -> Any:
 def metric_matrix(atoms: Atoms, basis: Basis, metric: str = "overlap") -> np.ndarray:
     """Overlap (or Coulomb, in Hartree) matrix of the basis, in our order: (size, size).
 
-    For molecules; periodic images are not summed.
+    The overlap of a periodic structure is that with all images of each function.
+
+    Raises
+    ------
+    ValueError
+        The Coulomb matrix of a periodic structure, whose sum over images has no limit.
     """
-    matrix = auxiliary_molecule(atoms, basis).intor(metric_integral(metric), hermi=1)
+    integral = metric_integral(metric)
+    molecule = auxiliary_molecule(atoms, basis)
+    if atoms.pbc.any() and metric != "overlap":
+        raise ValueError(
+            f'metric is "coulomb", but {atoms.get_chemical_formula()} is periodic: use "overlap"'
+        )
+    if atoms.pbc.any():
+        matrix = _periodic_overlap(atoms, basis, molecule)
+    else:
+        matrix = molecule.intor(integral, hermi=1)
     order = pyscf_permutation(basis, atoms.numbers)
     return np.asarray(matrix[np.ix_(order, order)])
+
+
+def _periodic_overlap(atoms: Atoms, basis: Basis, molecule: Any) -> np.ndarray:
+    """Overlaps with all images that reach into the cell, in PySCF's order."""
+    from pyscf import gto
+
+    softest = min(
+        min(shell.exponents)
+        for z in set(atoms.numbers.tolist())
+        for shell in gaussian_shells(basis.shells[z], "metric_matrix")
+    )
+    reach = np.sqrt(2 * -np.log(_NEGLIGIBLE) / softest) * units.Bohr
+    total = np.zeros((molecule.nao,) * 2)
+    for shift in _images(atoms, reach):
+        image = atoms.copy()
+        image.positions += shift
+        total += gto.mole.intor_cross("int1e_ovlp", molecule, auxiliary_molecule(image, basis))
+    return total
+
+
+def _images(atoms: Atoms, reach: float) -> np.ndarray:
+    """Lattice vectors by which the structure comes within reach of itself: (n, 3), Angstrom."""
+    cell = np.where(atoms.pbc[:, None], atoms.cell.complete().array, 0.0)
+    heights = 1 / np.linalg.norm(np.linalg.inv(atoms.cell.complete().array), axis=0)
+    spread = np.linalg.norm(np.ptp(atoms.positions, axis=0))
+    counts = np.where(atoms.pbc, np.ceil((reach + spread) / heights), 0).astype(int)
+    ranges = [np.arange(-n, n + 1) for n in counts]
+    shifts = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3) @ cell
+    return np.asarray(shifts[np.linalg.norm(shifts, axis=1) <= reach + spread])
 
 
 def baseline_molecule(atoms: Atoms, basis: Basis) -> tuple[Any, np.ndarray]:

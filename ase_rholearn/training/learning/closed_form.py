@@ -1,7 +1,8 @@
 """A start without gradient descent: principal components, random gates, and a linear solve.
 
-1. The tensors of each species and lambda become the leading principal components of the
-   lambda-SOAP features of the training set.
+1. Messages become the leading principal components of the invariants, channels those of the
+   expansion, and the tensors of each species and lambda those of the lambda-SOAP features of the
+   training set.
 2. The gates become cosines of random projections of the leading components of the invariants.
 3. The readout, which is linear, is solved for: the minimum of the training loss in its metric
    plus a ridge term, by conjugate gradients preconditioned per species and lambda.
@@ -12,7 +13,7 @@ Step 3 alone also finishes a network that was trained by gradients.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,15 +22,17 @@ import torch
 
 from ...model.clebsch_gordan import clebsch_gordan
 from ...model.network import (
+    ChannelMixing,
     CoupledProduct,
     DensityNetwork,
+    Messages,
     Readout,
     SpeciesNetwork,
     paths_of,
     readouts_of,
     species_of,
 )
-from .samples import Sample
+from .samples import Batch, Sample, expansions_with_messages, mixed_expansions, predictions
 
 #: Feature vectors that are held at once.
 _CHUNK = 2048
@@ -78,18 +81,57 @@ def initialize(
     Those of the species whose indices are in ``leave`` stay as they are.
     """
     generator = torch.Generator().manual_seed(seed)
-    for k, species in enumerate(species_of(network)):
-        expansions = _expansions(samples, k)
-        if len(expansions) == 0 or k in leave:
-            continue
-        _initialize_gates(species, expansions, options.gate_scale, generator)
+    chosen = [
+        (k, species)
+        for k, species in enumerate(species_of(network))
+        if k not in leave and any(len(sample.expansions[k]) for sample in samples)
+    ]
+    for k, species in chosen:
+        _principal_messages(species.messages, _raw_expansions(samples, k))
+    with torch.no_grad():
+        expansions = expansions_with_messages(network, _inputs_of(samples))
+    for k, species in chosen:
+        _principal_channels(species.mixing, expansions[k])
+        mixed = species.mixing(expansions[k]).detach()
+        _initialize_gates(species, mixed, options.gate_scale, generator)
         for readout in readouts_of(species):
             if readout.n_tensors:
-                _principal_tensors(readout, expansions)
+                _principal_tensors(readout, mixed)
 
 
-def _expansions(samples: Sequence[Sample], species: int) -> torch.Tensor:
+def _raw_expansions(samples: Sequence[Sample], species: int) -> torch.Tensor:
     return torch.cat([sample.expansions[species] for sample in samples])
+
+
+def _inputs_of(samples: Sequence[Sample]) -> Batch:
+    """All samples as one batch, without their metrics."""
+    nothing = torch.zeros((0, 0))
+    return Batch.of([dataclasses.replace(sample, metric=nothing) for sample in samples])
+
+
+def _principal_channels(mixing: ChannelMixing, expansion: torch.Tensor) -> None:
+    """Make the channels of each l the leading components of the expansion."""
+    if not mixing.mixes:
+        return
+    for l in range(mixing.l_max + 1):
+        rows = expansion[:, l * l : (l + 1) ** 2].flatten(0, 1)
+        _, vectors = _leading(rows.T @ rows / max(1, len(rows)), mixing.n_out)
+        with torch.no_grad():
+            mixing.weight[l] = vectors
+
+
+def _principal_messages(messages: Messages, expansion: torch.Tensor) -> None:
+    """Make messages the leading components of the invariants, about 1 in size."""
+    if messages.product.n_out == 0:
+        return
+    _principal_channels(messages.mixing, expansion)
+    mixed = messages.mixing(expansion).detach()
+    covariance, mean = _covariance(messages.product, mixed, centred=True)
+    values, vectors = _leading(covariance, messages.product.n_out)
+    vectors = vectors / values.clamp_min(1e-12 * float(values[0]) + 1e-300).sqrt()
+    with torch.no_grad():
+        _set_weights(messages.product, vectors, 0)
+        messages.shift.copy_(-(mean @ vectors))
 
 
 def _principal_tensors(readout: Readout, expansions: torch.Tensor) -> None:
@@ -288,7 +330,7 @@ def correct_readout(
     with torch.no_grad():
         errors = [
             dataclasses.replace(sample, target=sample.target - prediction)
-            for sample, prediction in zip(samples, _predictions(network, samples), strict=True)
+            for sample, prediction in zip(samples, predictions(network, samples), strict=True)
         ]
         for parameter, _ in before:
             parameter.zero_()  # species without samples are not solved for
@@ -297,16 +339,6 @@ def correct_readout(
         for parameter, old in before:
             parameter += old
     return history
-
-
-def _predictions(network: DensityNetwork, samples: Sequence[Sample]) -> Iterator[torch.Tensor]:
-    """Orthonormal coefficients of each sample, in block order."""
-    for sample in samples:
-        outputs = [
-            species.orthonormal(expansion)
-            for species, expansion in zip(species_of(network), sample.expansions, strict=True)
-        ]
-        yield torch.cat([output.reshape(-1) for one in outputs for output in one])
 
 
 def _readout_weights(network: DensityNetwork) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -330,8 +362,8 @@ class _Problem:
         self.bases: list[torch.Tensor] = []
         self.counts: list[list[int]] = []
         with torch.no_grad():
-            for k, species in enumerate(species_of(network)):
-                expansions = _expansions(samples, k)
+            mixed = mixed_expansions(network, _inputs_of(samples))
+            for k, (species, expansions) in enumerate(zip(species_of(network), mixed, strict=True)):
                 if len(expansions) == 0:
                     continue
                 gates = species.gates(expansions)

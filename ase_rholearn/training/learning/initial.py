@@ -10,7 +10,7 @@ from ase.data import chemical_symbols
 
 from ...basis import Basis
 from ...model import DensityNetwork, TrainedNetwork, build_network, load_network, shipped_models
-from ...model.network import CoupledProduct, paths_of, readouts_of, species_of
+from ...model.network import SpeciesNetwork, readouts_of, species_of
 from .prepare import ORTHONORMAL_METRIC
 
 
@@ -41,7 +41,10 @@ def fine_tuned(initial: TrainedNetwork, basis: Basis) -> DensityNetwork:
     network = build_network(initial.options, basis, metric=ORTHONORMAL_METRIC)
     old_species, n_radial = initial.basis.species, initial.options.density.max_radial
     places = [basis.species.index(z) for z in old_species]
-    channels = torch.cat([torch.arange(n_radial) + place * n_radial for place in places])
+    size = len(basis.species) * n_radial
+    kept = [torch.arange(n_radial) + place * n_radial for place in places]
+    messages = torch.arange(size, size + initial.options.messages * n_radial)
+    channels = torch.cat([*kept, messages])
     with torch.no_grad():
         for old, place in zip(species_of(initial.network), places, strict=True):
             _copy(old, species_of(network)[place], channels)
@@ -63,21 +66,19 @@ def freeze(network: DensityNetwork, parts: Sequence[str]) -> None:
         parameter.requires_grad_(False)
 
 
-def _copy(old: torch.nn.Module, new: torch.nn.Module, channels: torch.Tensor) -> None:
+def _copy(old: SpeciesNetwork, new: SpeciesNetwork, channels: torch.Tensor) -> None:
     """Weights of one species; its radial channels become ``channels`` of the new network."""
-    inside: set[str] = set()
-    for name, product in old.named_modules():
-        if isinstance(product, CoupledProduct):
-            twin = new.get_submodule(name)
-            assert isinstance(twin, CoupledProduct)
-            twin.linear[channels] = product.linear
-            for path, new_path in zip(paths_of(product), paths_of(twin), strict=True):
-                new_path.weight[channels[:, None], channels] = path.weight
-            inside.update(f"{name}.{part}" for part, _ in product.named_parameters())
-    rest = dict(new.named_parameters())
-    for name, parameter in old.named_parameters():
-        if name not in inside:
-            rest[name].copy_(parameter)
+    twins = dict(new.named_parameters())
+    for name, weight in old.named_parameters():
+        twin = twins[name]
+        if weight.shape == twin.shape:
+            twin.copy_(weight)
+        elif name.endswith("mixing.weight"):  # [l, channel, mixed]
+            twin[:, channels[: weight.shape[1]]] = weight
+        elif name.endswith("linear"):  # [channel, out]
+            twin[channels] = weight
+        else:  # of a path: [channel, channel, out]
+            twin[channels[:, None], channels] = weight
 
 
 def _check_basis(old: Basis, new: Basis) -> None:

@@ -10,9 +10,9 @@ import lightning
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from ...model.network import CoupledProduct, DensityNetwork, species_of
+from ...model.network import CoupledProduct, DensityNetwork
 from ..options import GradientOptions
-from .samples import Batch, Sample
+from .samples import Batch, Sample, predict
 
 #: Fraction of the steps in which the one-cycle schedule warms up.
 _WARM_UP = 0.1
@@ -129,14 +129,6 @@ def density_loss(network: DensityNetwork, batch: Batch) -> torch.Tensor:
     return torch.stack(losses)
 
 
-def predict(network: DensityNetwork, batch: Batch) -> list[list[torch.Tensor]]:
-    """Orthonormal coefficients [species][lambda]: (n_atoms, mu, n)."""
-    return [
-        species.orthonormal(expansion)
-        for species, expansion in zip(species_of(network), batch.expansions, strict=True)
-    ]
-
-
 def _loss(prediction: torch.Tensor, batch: Batch, index: int) -> torch.Tensor:
     target, residual = batch.targets[index], batch.residuals[index]
     error = prediction.to(target.dtype) - target
@@ -171,6 +163,7 @@ def convert(samples: Sequence[Sample], dtype: torch.dtype) -> list[Sample]:
             s,
             expansions=tuple(e.to(dtype) for e in s.expansions),
             target=s.target.to(dtype),
+            pairs=None if s.pairs is None else s.pairs.to_dtype(dtype),
         )
         for s in samples
     ]

@@ -12,7 +12,7 @@ from ...references import Reference
 from ..data import DataSet
 from ..options.train import LossOptions
 from .loss import MetricOf, electrons_of
-from .samples import BlockOrder, Sample, expand
+from .samples import BlockOrder, Sample, expand, expand_pairs
 
 #: In which the radial functions are made orthonormal.
 ORTHONORMAL_METRIC = "overlap"
@@ -58,6 +58,7 @@ def prepare(
                 metric=metric() if room >= 0 else metric,
                 electrons=electrons_of(dataset.basis, atoms),
                 residual=_residual(dataset, reference, metric, target, options),
+                pairs=expand_pairs(network, dataset.basis, atoms),
             )
         )
     return samples

@@ -6,7 +6,8 @@ atom, mu, n. In it the network's outputs follow each other without any shuffling
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +18,55 @@ from metatomic.torch import NeighborListOptions
 
 from ...basis import Basis
 from ...model.build import radial_transform
-from ...model.network import DensityNetwork
+from ...model.network import DensityNetwork, send, species_of
 from ...model.systems import to_system
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Neighbours, for networks with messages. Atoms are counted species by species.
+
+    Attributes
+    ----------
+    centers, neighbors
+        Indices of atoms: (n_pairs,) each.
+    products
+        Radial functions times harmonics: (n_pairs, (l_max + 1)^2, n_radial).
+    """
+
+    centers: torch.Tensor
+    neighbors: torch.Tensor
+    products: torch.Tensor
+
+    def to(self, device: torch.device) -> Pairs:
+        """The same on another device."""
+        tensors = (self.centers, self.neighbors, self.products)
+        return Pairs(*(tensor.to(device) for tensor in tensors))
+
+    def to_dtype(self, dtype: torch.dtype) -> Pairs:
+        """The same in another precision."""
+        return Pairs(self.centers, self.neighbors, self.products.to(dtype))
+
+    @classmethod
+    def join(cls, parts: Sequence[Pairs], counts: Sequence[Sequence[int]]) -> Pairs:
+        """Pairs of several structures; counts[species][structure] of atoms."""
+        places = _places(counts)
+        return cls(
+            torch.cat([at[part.centers] for at, part in zip(places, parts, strict=True)]),
+            torch.cat([at[part.neighbors] for at, part in zip(places, parts, strict=True)]),
+            torch.cat([part.products for part in parts]),
+        )
+
+
+def _places(counts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    """For each structure, where its atoms are when atoms of all are counted by species.
+
+    >>> _places([[1, 2], [1, 1]])  # A, B | A, A, B
+    [tensor([0, 3]), tensor([1, 2, 4])]
+    """
+    labels = torch.repeat_interleave(torch.tensor([n for row in counts for n in row]))
+    structures = labels % len(counts[0])
+    return [torch.nonzero(structures == index).squeeze(1) for index in range(len(counts[0]))]
 
 
 @dataclass(frozen=True)
@@ -40,6 +88,8 @@ class Sample:
     residual
         Metric times target, less the projections of the reference, where these are what the
         density is compared with: (size,). None where it is the target.
+    pairs
+        Neighbours, if the network has messages.
     """
 
     expansions: tuple[torch.Tensor, ...]
@@ -47,6 +97,7 @@ class Sample:
     metric: torch.Tensor | Callable[[], torch.Tensor]
     electrons: float
     residual: torch.Tensor | None = None
+    pairs: Pairs | None = None
 
     def load_metric(self) -> torch.Tensor:
         """The metric, computed if it is not in memory: (size, size)."""
@@ -76,18 +127,22 @@ class Batch:
     metrics: tuple[torch.Tensor, ...]
     electrons: tuple[float, ...]
     residuals: tuple[torch.Tensor | None, ...]
+    pairs: Pairs | None = None
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> Batch:
         """Join samples."""
         by_species = list(zip(*(s.expansions for s in samples), strict=True))
+        counts = tuple(tuple(len(part) for part in parts) for parts in by_species)
+        pairs = [sample.pairs for sample in samples if sample.pairs is not None]
         return cls(
             expansions=tuple(torch.cat(parts) for parts in by_species),
-            counts=tuple(tuple(len(part) for part in parts) for parts in by_species),
+            counts=counts,
             targets=tuple(s.target for s in samples),
             metrics=tuple(s.load_metric() for s in samples),
             electrons=tuple(s.electrons for s in samples),
             residuals=tuple(s.residual for s in samples),
+            pairs=Pairs.join(pairs, counts) if pairs else None,
         )
 
     def to(self, device: torch.device) -> Batch:
@@ -103,6 +158,7 @@ class Batch:
             moved(self.metrics),
             self.electrons,
             tuple(None if r is None else r.to(device) for r in self.residuals),
+            None if self.pairs is None else self.pairs.to(device),
         )
 
     def split(self, outputs: Sequence[Sequence[torch.Tensor]]) -> list[torch.Tensor]:
@@ -117,15 +173,82 @@ class Batch:
 
 def expand(network: DensityNetwork, basis: Basis, atoms: Atoms) -> tuple[torch.Tensor, ...]:
     """Expansion around the atoms of each species: tuple of (n_atoms, (l_max + 1)^2, n_in)."""
-    table = network.expansion.table
-    options = NeighborListOptions(cutoff=table.cutoff, full_list=True, strict=True)
+    species = _species(basis, atoms)
+    pairs, vectors = _neighbors(network, atoms)
+    with torch.no_grad():
+        expansion = network.expansion(species, pairs[:, 0], pairs[:, 1], vectors)
+    return tuple(expansion[species == k] for k in range(len(basis.species)))
+
+
+def expand_pairs(network: DensityNetwork, basis: Basis, atoms: Atoms) -> Pairs | None:
+    """What messages need of the pairs of a structure; None for a network without messages."""
+    if network.n_messages == 0:
+        return None
+    pairs, vectors = _neighbors(network, atoms)
+    order = torch.argsort(_species(basis, atoms), stable=True)
+    places = torch.argsort(order)
+    with torch.no_grad():
+        products = network.expansion.products(vectors)
+    return Pairs(places[pairs[:, 0]], places[pairs[:, 1]], products)
+
+
+def _species(basis: Basis, atoms: Atoms) -> torch.Tensor:
+    """Species index of every atom: (n_atoms,)."""
+    return torch.tensor([basis.species.index(int(z)) for z in atoms.numbers])
+
+
+def _neighbors(network: DensityNetwork, atoms: Atoms) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pairs (n_pairs, 2) and the vectors between them in Angstrom (n_pairs, 3)."""
+    options = NeighborListOptions(cutoff=network.cutoff, full_list=True, strict=True)
     system = to_system(atoms, [options], torch.float64, torch.device("cpu"))
     block = system.get_neighbor_list(options)
-    species = torch.tensor([basis.species.index(int(z)) for z in atoms.numbers])
-    pairs = block.samples.values.to(torch.long)
-    with torch.no_grad():
-        expansion = network.expansion(species, pairs[:, 0], pairs[:, 1], block.values.squeeze(2))
-    return tuple(expansion[species == k] for k in range(len(basis.species)))
+    return block.samples.values[:, :2].to(torch.long), block.values.squeeze(2)
+
+
+def mixed_expansions(network: DensityNetwork, batch: Batch) -> list[torch.Tensor]:
+    """What gates and readouts of each species see: (n_atoms, (l_max + 1)^2, n_channels)."""
+    return [
+        species.mixing(expansion)
+        for species, expansion in zip(
+            species_of(network), expansions_with_messages(network, batch), strict=True
+        )
+    ]
+
+
+def expansions_with_messages(network: DensityNetwork, batch: Batch) -> list[torch.Tensor]:
+    """Expansions of each species, those in messages after those in species."""
+    if network.n_messages == 0 or batch.pairs is None:
+        return list(batch.expansions)
+    pairs = batch.pairs
+    messages = torch.cat(
+        [
+            species.messages(expansion)
+            for species, expansion in zip(species_of(network), batch.expansions, strict=True)
+        ]
+    )
+    sent = send(messages[pairs.neighbors], pairs.products)
+    second = sent.new_zeros((len(messages), *sent.shape[1:])).index_add(0, pairs.centers, sent)
+    sizes = [len(expansion) for expansion in batch.expansions]
+    return [
+        torch.cat(parts, dim=2) for parts in zip(batch.expansions, second.split(sizes), strict=True)
+    ]
+
+
+def predict(network: DensityNetwork, batch: Batch) -> list[list[torch.Tensor]]:
+    """Orthonormal coefficients [species][lambda]: (n_atoms, mu, n)."""
+    expansions = mixed_expansions(network, batch)
+    return [
+        species.outputs(expansion)
+        for species, expansion in zip(species_of(network), expansions, strict=True)
+    ]
+
+
+def predictions(network: DensityNetwork, samples: Sequence[Sample]) -> Iterator[torch.Tensor]:
+    """Orthonormal coefficients of each sample, in block order: (size,)."""
+    for sample in samples:
+        bare = dataclasses.replace(sample, metric=torch.zeros((0, 0)))
+        batch = Batch.of([bare])
+        yield batch.split(predict(network, batch))[0]
 
 
 class BlockOrder:

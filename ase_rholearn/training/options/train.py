@@ -47,6 +47,15 @@ class ModelOptions(Section):
     invariants: int = Field(32, ge=1, description="invariants that gates depend on")
     gates: int = Field(32, ge=1, description="gates")
     linear: bool = Field(True, description="add a linear map of all features")
+    channels: int | None = Field(
+        None,
+        ge=1,
+        description="combinations of the radial functions of all species, per l; left out, all "
+        "are used, which is slow for more than three species",
+    )
+    messages: int = Field(
+        0, ge=0, description="invariants of its own that each neighbour sends; 0 for none"
+    )
 
     def network(self) -> NetworkOptions:
         """The same for :func:`~ase_rholearn.model.build_network`."""
