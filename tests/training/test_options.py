@@ -18,6 +18,7 @@ from ase_rholearn.training.options import (
     TrainOptions,
     load_options,
 )
+from ase_rholearn.training.options.train import PRESETS, ModelOptions
 
 MINIMAL = "name: m\ndataset: data\noutput: run\n"
 
@@ -176,3 +177,21 @@ def test_workers_that_make_no_sense(tmp_path: Path, workers: dict[str, Any], mes
     )
     with pytest.raises(ValueError, match=message):
         load_options(GenerateOptions, tmp_path / "g.yaml")
+
+
+def test_presets_fill_what_is_left_out() -> None:
+    preset = ModelOptions.model_validate({"preset": "medium", "messages": 3})
+    assert preset.messages == 3
+    assert preset.channels == PRESETS["medium"]["channels"]
+    # as a run stores them
+    assert ModelOptions.model_validate(preset.model_dump()) == preset
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_architectures(name: str) -> None:
+    ModelOptions(preset=name).network()  # type: ignore[arg-type]
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(ValueError, match="preset"):
+        ModelOptions.model_validate({"preset": "huge"})

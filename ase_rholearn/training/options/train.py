@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -35,9 +35,20 @@ class SplitOptions(Section):
         return self
 
 
+#: Architectures for little, some and much data; docs/training.md has their learning curves.
+PRESETS: dict[str, dict[str, Any]] = {
+    "small": {"max_angular": 3, "max_radial": 5, "channels": 8, "tensors": 12, "gates": 16},
+    "medium": {"channels": 12, "messages": 8},
+    "large": {"cutoff": 4.5, "max_radial": 8, "channels": 24, "messages": 16, "tensors": 48},
+}
+
+
 class ModelOptions(Section):
     """Architecture; see ase_rholearn.model.NetworkOptions."""
 
+    preset: Literal["small", "medium", "large"] | None = Field(
+        None, description="values that the options below have where they are left out"
+    )
     cutoff: float = Field(4.0, gt=0, description="radius of an atom's surroundings, Angstrom")
     max_angular: int = Field(4, ge=0, le=12, description="highest l of the expansion")
     max_radial: int = Field(6, ge=1, description="radial functions per l")
@@ -57,9 +68,16 @@ class ModelOptions(Section):
         0, ge=0, description="invariants of its own that each neighbour sends; 0 for none"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("preset"), str):
+            return data
+        return {**PRESETS.get(data["preset"], {}), **data}
+
     def network(self) -> NetworkOptions:
         """The same for :func:`~ase_rholearn.model.build_network`."""
-        data = self.model_dump()
+        data = self.model_dump(exclude={"preset"})
         density = {
             name: data.pop(name)
             for name in ("cutoff", "max_angular", "max_radial", "width", "smoothing")
