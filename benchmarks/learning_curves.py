@@ -1,0 +1,171 @@
+"""Learning curves of the presets beside a linear lambda-SOAP model, on the same structures.
+
+For each number of training structures N, every model is trained on the first N of one random order
+and judged on the same test structures, which share no molecule with the others where the data set
+names molecules. The linear model maps the lambda-SOAP features of all species and radial functions
+to coefficients (no channels, gates or gradients), in the same metric; its ridge term is the best of
+several on the validation part, which is an advantage over the presets. Runs are kept and gone on
+with. Run
+
+    python benchmarks/learning_curves.py organic
+    python benchmarks/learning_curves.py water    # after bash models/water-pbe/rebuild.sh
+
+some hours on one core, or with --sizes and --models a part of it. Draws WORK/curves.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ase_rholearn.training import DataSet, split_ids
+from ase_rholearn.training.data import groups_by, write_split
+from ase_rholearn.training.learning.module import loss_of_free_atoms, mean_loss
+from ase_rholearn.training.learning.prepare import prepare
+from ase_rholearn.training.learning.train import load_network, train
+from ase_rholearn.training.options import TrainOptions
+
+MODELS = Path(__file__).parents[1] / "models"
+
+
+@dataclass(frozen=True)
+class Set:
+    """A data set, how it is divided, and the cutoff that suits it (Angstrom)."""
+
+    folder: Path
+    group: str | None
+    sizes: tuple[int, ...]
+    cutoff: float
+
+
+SETS = {
+    "organic": Set(MODELS / "organic-pbe" / "data", "smiles", (32, 64, 128, 256), 4.0),
+    "water": Set(MODELS / "water-pbe" / "work" / "data", None, (30, 60, 120, 240), 4.5),
+}
+
+#: Ridge terms that the linear model chooses from.
+RIDGES = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
+
+LINEAR = "linear"
+
+
+def parts(dataset: DataSet, chosen: Set) -> dict[str, list[str]]:
+    """Ids of the training part, in random order, of the validation and of the test part."""
+    groups = groups_by(dataset, chosen.group) if chosen.group else None
+    split = split_ids(dataset.ids, 0.1, 0.1, seed=0, groups=groups)
+    order = np.random.default_rng(0).permutation(len(split["training"]))
+    return {**split, "training": [split["training"][i] for i in order]}
+
+
+def variants(name: str, cutoff: float) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Runs that a model is the best of, by validation."""
+    if name != LINEAR:
+        yield "run", {"model": {"preset": name, "cutoff": cutoff}}
+        return
+    for ridge in RIDGES:
+        yield (
+            f"ridge-{ridge:g}",
+            {
+                "model": {"tensors": 0, "linear": True, "cutoff": cutoff},
+                "start": {"ridge": ridge, "components": 1024},
+                "gradient": {"epochs": 0},
+            },
+        )
+
+
+def run(
+    name: str, size: int, chosen: Set, split: dict[str, list[str]], work: Path, epochs: int | None
+) -> dict[str, float]:
+    """Errors of a model trained on ``size`` structures, in percent of the deformation density."""
+    split = {**split, "training": split["training"][:size]}
+    write_split(work / f"split-{size}.json", split)
+    candidates = []
+    for label, sections in variants(name, chosen.cutoff):
+        if epochs is not None and "gradient" not in sections:
+            sections = {**sections, "gradient": {"epochs": epochs}}
+        options = TrainOptions.model_validate(
+            {
+                "name": name,
+                "dataset": chosen.folder,
+                "output": work / f"{name}-{size}" / label,
+                "split": {"file": work / f"split-{size}.json"},
+                **sections,
+            }
+        )
+        train(options, say=lambda text: print(f"  {text}", flush=True))
+        candidates.append((judged(options, split["validation"]), options))
+    validated, best = min(candidates, key=lambda pair: pair[0])
+    return {"validation": validated, "test": judged(best, split["test"])}
+
+
+def judged(options: TrainOptions, names: Sequence[str]) -> float:
+    """100 sqrt(mean loss / mean loss of free atoms); kept beside the run."""
+    kept = options.output / f"error-{len(names)}-{names[0][:8]}.json"
+    if not kept.exists():
+        dataset = DataSet.open(options.dataset)
+        network = load_network(options, dataset.basis)
+        samples = prepare(dataset, names, network, options.loss)
+        error = 100 * (mean_loss(network, samples) / loss_of_free_atoms(samples)) ** 0.5
+        kept.write_text(json.dumps(error))
+    return float(json.loads(kept.read_text()))
+
+
+def draw(path: Path, curves: dict[str, dict[int, float]], title: str) -> None:
+    """Error against N, logarithmic."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(5.5, 4), layout="constrained")
+    for marker, (name, curve) in zip("os^Dv", curves.items(), strict=False):
+        axes.loglog(list(curve), list(curve.values()), marker=marker, label=name)
+    axes.set(
+        xlabel="training structures", ylabel="error / % of the deformation density", title=title
+    )
+    ticks = sorted({size for curve in curves.values() for size in curve})
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("set", choices=sorted(SETS))
+    parser.add_argument("--sizes", type=int, nargs="+", help="values of N")
+    parser.add_argument("--models", nargs="+", default=[LINEAR, "small", "medium", "large"])
+    parser.add_argument("--epochs", type=int, help="of gradient training")
+    parser.add_argument("--work", type=Path, help="folder of the runs")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    chosen = SETS[arguments.set]
+    work = arguments.work or Path("learning-curves") / arguments.set
+    work.mkdir(parents=True, exist_ok=True)
+    dataset = DataSet.open(chosen.folder)
+    split = parts(dataset, chosen)
+    sizes = arguments.sizes or chosen.sizes
+    print({part: len(names) for part, names in split.items()})
+    curves: dict[str, dict[int, float]] = {name: {} for name in arguments.models}
+    for size in sizes:
+        for name in arguments.models:
+            errors = run(name, size, chosen, split, work, arguments.epochs)
+            curves[name][size] = errors["test"]
+            ratio = ""
+            if LINEAR in curves and name != LINEAR:
+                ratio = f", {errors['test'] / curves[LINEAR][size]:.2f} of linear"
+            print(f"N = {size:4} {name:7} test error {errors['test']:.3f} %{ratio}", flush=True)
+    draw(work / "curves.png", curves, f"{arguments.set}, {len(split['test'])} test structures")
+    (work / "curves.json").write_text(json.dumps(curves, indent=1))
+
+
+if __name__ == "__main__":
+    main()
