@@ -1,0 +1,284 @@
+"""Judging a model file on a data set: in several processes, resumable."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...files import atomic_write
+from ...model import DensityModel, load_model
+from ..data import DataSet
+from ..generation import Progress, Workers
+from ..generation.tasks import run_tasks
+from ..generation.worker import Task
+from .compatibility import check_agreement
+from .figures import headline
+from .results import Results
+from .structure import Settings, judge, warm_up
+from .summary import summarize, trends
+from .surroundings import training_distances
+
+#: Version of ``evaluation.json``.
+SCHEMA_VERSION = (1, 0)
+
+#: The file of an evaluation in its folder.
+EVALUATION = "evaluation.json"
+
+#: Packages whose versions are recorded.
+_PACKAGES = ("ase-rholearn", "torch", "metatomic-torch", "pyscf", "numpy", "ase")
+
+#: Structures of a training set that distances are measured from, at most.
+_TRAINING = 5000
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model on one data set.
+
+    Attributes
+    ----------
+    model
+        Shipped name or path of a model file.
+    dataset
+        Folder of the data set.
+    settings
+        How structures are judged.
+    other_basis
+        Whether the data set may be fitted in another basis than the model's; then
+        predictions are compared with SCF densities alone.
+    basis
+        For models of other programs: a file of their basis.
+    device
+        Where predictions run.
+    """
+
+    model: str | Path
+    dataset: Path
+    settings: Settings = field(default_factory=Settings)
+    other_basis: bool = False
+    basis: str | Path | None = None
+    device: str | None = None
+
+    def open(self) -> tuple[DensityModel, DataSet]:
+        """Load both."""
+        model = load_model(self.model, self.device, basis=self.basis)
+        return model, DataSet.open(self.dataset)
+
+
+def evaluate_dataset(
+    job: Job,
+    ids: Sequence[str] | None = None,
+    *,
+    folder: Path,
+    training: Sequence[str] = (),
+    workers: Workers | None = None,
+    origin: str = "",
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Judge a model file on references of a data set.
+
+    Results of structures are kept in the folder as they come, so that a job that is started
+    again goes on where it was interrupted.
+
+    Parameters
+    ----------
+    job
+        What is judged on what, and how.
+    ids
+        Which references; all of them if left out.
+    folder
+        For the results; it is made if need be.
+    training
+        Ids of the references in the same data set that the model was trained on, if they are
+        known: then distances from them are measured.
+    workers
+        Processes; left out, everything runs in this one.
+    origin
+        Where the model comes from, to be recorded instead of the name of its file.
+    on_progress
+        Called after each structure, first with what earlier runs have done.
+
+    Returns
+    -------
+    dict
+        Plain data, see docs/evaluation.md.
+
+    Raises
+    ------
+    ValueError
+        Level of theory or basis of model and data set differ, an id is not there, nothing is
+        to be judged, or the model cannot predict a structure.
+    """
+    model, dataset = job.open()
+    agreement = check_agreement(model, dataset, other_basis=job.other_basis)
+    names = _selected(dataset, ids)
+    _check_structures(model, dataset, names)
+    folder.mkdir(parents=True, exist_ok=True)
+    results = Results(folder, _identity(job, model, dataset))
+    known = results.read()
+    missing = [name for name in names if name not in known]
+    report = on_progress or (lambda progress: None)
+    done = len(names) - len(missing)
+    report(Progress(done, 0, len(names)))
+    for entry in _judged(job, missing, workers or Workers()):
+        results.append(entry)
+        known[entry["id"]] = entry
+        done += 1
+        report(Progress(done, 0, len(names)))
+    structures = [known[name] for name in names]
+    _add_distances(structures, model, dataset, training)
+    summary = summarize(structures)
+    figure = headline(summary["mean"])
+    return {
+        "schema": list(SCHEMA_VERSION),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "model": _describe_model(job, model, origin),
+        "data": _describe_data(job, dataset, names, training),
+        "settings": asdict(job.settings),
+        "notes": list(agreement.notes),
+        "versions": _versions(),
+        "processes": {"count": workers.count if workers else 1, "machine": platform.machine()},
+        "headline": figure,
+        **summary,
+        "trends": trends(structures, figure),
+        "structures": structures,
+    }
+
+
+def write_evaluation(folder: Path, evaluation: Mapping[str, Any]) -> None:
+    """Write ``evaluation.json``, without the coefficients that only parity plots need."""
+    structures = [
+        {key: value for key, value in entry.items() if key != "coefficients"}
+        for entry in evaluation["structures"]
+    ]
+    with atomic_write(folder / EVALUATION, "w") as stream:
+        json.dump({**evaluation, "structures": structures}, stream, indent=1)
+
+
+def judge_one(job: Job, name: str) -> dict[str, Any]:
+    """Judge one structure of a job, in any process."""
+    model, dataset, other = _opened(job)
+    reference = dataset.load(name)
+    return judge(model, reference, job.settings, dataset.basis if other else None)
+
+
+@lru_cache(maxsize=1)
+def _opened(job: Job) -> tuple[DensityModel, DataSet, bool]:
+    """Model and data set, kept by each process, and whether their bases differ."""
+    model, dataset = job.open()
+    if names := dataset.ids:
+        atoms = dataset.load(names[0]).atoms
+        if set(atoms.numbers.tolist()) <= set(model.basis.species):
+            warm_up(model, atoms)
+    return model, dataset, model.basis != dataset.basis
+
+
+def _judged(job: Job, names: Sequence[str], workers: Workers) -> Iterator[dict[str, Any]]:
+    if workers.count == 1:
+        yield from (judge_one(job, name) for name in names)
+        return
+    tasks = (Task(judge_one, (job, name), label=name) for name in names)
+    with closing(run_tasks(tasks, workers)) as outcomes:
+        for task, outcome in outcomes:
+            if outcome.reason is not None:
+                raise RuntimeError(f"structure {task.label}: {outcome.reason}")
+            yield outcome.result
+
+
+def _selected(dataset: DataSet, ids: Iterable[str] | None) -> list[str]:
+    """Ids to judge, in the order given, each once."""
+    if ids is None:
+        names = dataset.ids
+        if not names:
+            raise ValueError(f"the data set {dataset.folder} is empty: there is nothing to judge")
+        return names
+    names = list(dict.fromkeys(ids))
+    if not names:
+        raise ValueError("ids is empty: there is nothing to judge")
+    dataset.select(names)
+    return names
+
+
+def _check_structures(model: DensityModel, dataset: DataSet, names: Sequence[str]) -> None:
+    for name in names:
+        model.check(dataset.load(name).atoms, argument=f"structure {name} of {dataset.folder}")
+
+
+def _identity(job: Job, model: DensityModel, dataset: DataSet) -> dict[str, Any]:
+    """What the result of a structure depends on."""
+    return {
+        "model": model.fingerprint,
+        "data": dataset.settings,
+        "settings": asdict(job.settings),
+    }
+
+
+def _add_distances(
+    structures: Sequence[dict[str, Any]],
+    model: DensityModel,
+    dataset: DataSet,
+    training: Sequence[str],
+) -> None:
+    if not training:
+        return
+    # a part of a large set is as good to find the order of structures
+    chosen = training[:: -(-len(training) // _TRAINING)]
+    found = training_distances(
+        (dataset.load(entry["id"]).atoms for entry in structures),
+        (dataset.load(name).atoms for name in chosen),
+        model.cutoff,
+    )
+    for entry, distance in zip(structures, found, strict=True):
+        if np.isfinite(distance):  # a species that the training set lacks
+            entry["training_distance"] = distance
+
+
+def _describe_model(job: Job, model: DensityModel, origin: str) -> dict[str, Any]:
+    return {
+        "name": model.card.name,
+        "file": origin or str(job.model),
+        "fingerprint": model.fingerprint,
+        "card": asdict(model.card),
+        "basis": str(model.basis),
+        "cutoff_angstrom": model.cutoff,
+        "dtype": model.dtype,
+        "device": str(model.device),
+        "training_structures": model.card.training.get("training_structures"),
+    }
+
+
+def _describe_data(
+    job: Job, dataset: DataSet, names: Sequence[str], training: Sequence[str]
+) -> dict[str, Any]:
+    seen = set(training)
+    return {
+        "folder": str(job.dataset),
+        "settings": dataset.settings,
+        "basis": str(dataset.basis),
+        "structures": len(names),
+        "training_structures": len(training) or None,
+        # None where nobody said what the model was trained on
+        "seen_in_training": sum(name in seen for name in names) if training else None,
+    }
+
+
+def _versions() -> Mapping[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
