@@ -12,7 +12,8 @@ from typing import Any
 from ..model import ModelCard, export_model
 from .data import DataSet
 from .evaluation import FIGURES, Job, Settings, evaluate_dataset
-from .evaluation.job import EVALUATION, write_evaluation
+from .evaluation.command import Reporting, report
+from .evaluation.job import EVALUATION
 from .generation import Progress, Workers
 from .learning.train import load_network
 from .options import TrainOptions
@@ -42,25 +43,29 @@ def evaluate_run(
     one_shot: bool = True,
     *,
     workers: Workers | None = None,
+    reporting: Reporting | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Judge the network of a run, as it is exported, on one part of its data set.
 
-    The result is also written to ``evaluation-<part>/evaluation.json`` in the run's folder; the
-    one of the test part goes into the card of models that are exported later. See
-    :func:`~ase_rholearn.training.evaluation.evaluate_dataset`.
+    The result is also written to ``evaluation-<part>/evaluation.json`` in the run's folder,
+    with a page if ``reporting`` says so; the one of the test part goes into the card of models
+    that are exported later. See :func:`~ase_rholearn.training.evaluation.evaluate_dataset`.
     """
     split = _split(options)
     if part not in split:
         raise ValueError(f"part is {part!r}: give one of {sorted(split)}")
     if not split[part]:
         raise ValueError(f"the {part} part of this run is empty: give split.{part} and train anew")
+    reporting = reporting or Reporting(page=False)
+    reporting.check()
     folder = evaluation_folder(options, part)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "model.pt"
         export_run(options, path)
+        job = Job(path, options.dataset, Settings(level, one_shot), device="cpu")
         result = evaluate_dataset(
-            Job(path, options.dataset, Settings(level, one_shot), device="cpu"),
+            job,
             split[part],
             folder=folder,
             training=split["training"],
@@ -68,7 +73,7 @@ def evaluate_run(
             origin=str(options.output),
             on_progress=on_progress,
         )
-    write_evaluation(folder, result)
+        report(job, result, folder, reporting)
     return result
 
 

@@ -22,10 +22,9 @@ from ..generation import Progress, Workers
 from ..generation.tasks import run_tasks
 from ..generation.worker import Task
 from .compatibility import check_agreement
-from .figures import headline
 from .results import Results
 from .structure import Settings, judge, warm_up
-from .summary import summarize, trends
+from .summary import summarize
 from .surroundings import training_distances
 
 #: Version of ``evaluation.json``.
@@ -127,20 +126,9 @@ def evaluate_dataset(
     _check_structures(model, dataset, names)
     folder.mkdir(parents=True, exist_ok=True)
     results = Results(folder, _identity(job, model, dataset))
-    known = results.read()
-    missing = [name for name in names if name not in known]
-    report = on_progress or (lambda progress: None)
-    done = len(names) - len(missing)
-    report(Progress(done, 0, len(names)))
-    for entry in _judged(job, missing, workers or Workers()):
-        results.append(entry)
-        known[entry["id"]] = entry
-        done += 1
-        report(Progress(done, 0, len(names)))
-    structures = [known[name] for name in names]
+    structures = _judge_all(job, names, results, workers or Workers(), on_progress)
     _add_distances(structures, model, dataset, training)
     summary = summarize(structures)
-    figure = headline(summary["mean"])
     return {
         "schema": list(SCHEMA_VERSION),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -150,21 +138,36 @@ def evaluate_dataset(
         "notes": list(agreement.notes),
         "versions": _versions(),
         "processes": {"count": workers.count if workers else 1, "machine": platform.machine()},
-        "headline": figure,
         **summary,
-        "trends": trends(structures, figure),
         "structures": structures,
     }
 
 
-def write_evaluation(folder: Path, evaluation: Mapping[str, Any]) -> None:
-    """Write ``evaluation.json``, without the coefficients that only parity plots need."""
+def write_evaluation(
+    folder: Path, evaluation: Mapping[str, Any], models: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Write ``evaluation.json``, without the coefficients that only parity plots need.
+
+    Parameters
+    ----------
+    folder
+        Where.
+    evaluation
+        Of :func:`evaluate_dataset`.
+    models
+        Evaluations of all models that were compared, of which the means are written.
+    """
     structures = [
         {key: value for key, value in entry.items() if key != "coefficients"}
         for entry in evaluation["structures"]
     ]
+    compared = [
+        {**one["model"], **{kind: one[kind] for kind in ("mean", "median", "worst")}}
+        for one in (models or (evaluation,))
+    ]
+    content = {**evaluation, "models": compared, "structures": structures}
     with atomic_write(folder / EVALUATION, "w") as stream:
-        json.dump({**evaluation, "structures": structures}, stream, indent=1)
+        json.dump(content, stream, indent=1, allow_nan=False)
 
 
 def judge_one(job: Job, name: str) -> dict[str, Any]:
@@ -183,6 +186,27 @@ def _opened(job: Job) -> tuple[DensityModel, DataSet, bool]:
         if set(atoms.numbers.tolist()) <= set(model.basis.species):
             warm_up(model, atoms)
     return model, dataset, model.basis != dataset.basis
+
+
+def _judge_all(
+    job: Job,
+    names: Sequence[str],
+    results: Results,
+    workers: Workers,
+    on_progress: OnProgress | None,
+) -> list[dict[str, Any]]:
+    """Results in the order of the names, each written as soon as it is there."""
+    report = on_progress or (lambda progress: None)
+    known = results.read()
+    missing = [name for name in names if name not in known]
+    done = len(names) - len(missing)
+    report(Progress(done, 0, len(names)))
+    for entry in _judged(job, missing, workers):
+        results.append(entry)
+        known[entry["id"]] = entry
+        done += 1
+        report(Progress(done, 0, len(names)))
+    return [known[name] for name in names]
 
 
 def _judged(job: Job, names: Sequence[str], workers: Workers) -> Iterator[dict[str, Any]]:

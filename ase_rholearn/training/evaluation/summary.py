@@ -32,15 +32,18 @@ def summarize(structures: Sequence[Entry]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``mean``, ``median`` and ``worst`` of each figure that is known, ``meaning`` of their
-        names, ``missing`` (figure -> reason -> number of structures), ``species``, ``blocks``,
-        ``trends``, ``calibration``, ``seconds``; see docs/evaluation.md.
+        ``headline`` (the figure by which structures are ranked); ``mean``, ``median`` and
+        ``worst`` of each figure that is known, ``meaning`` of their names; ``missing`` (figure
+        -> reason -> number of structures), ``species``, ``blocks``, ``trends``,
+        ``calibration``, ``seconds``: see docs/evaluation.md.
     """
     if not structures:
         raise ValueError("references is empty: there is nothing to evaluate")
     columns = {name: [s[name] for s in structures if name in s] for name in FIGURES}
     known = {name: np.array(column) for name, column in columns.items() if column}
+    figure = headline(known)
     return {
+        "headline": figure,
         "mean": {name: float(column.mean()) for name, column in known.items()},
         "median": {name: float(np.median(column)) for name, column in known.items()},
         "worst": {name: float(column.max()) for name, column in known.items()},
@@ -48,7 +51,7 @@ def summarize(structures: Sequence[Entry]) -> dict[str, Any]:
         "missing": _missing(structures),
         "species": _species(structures),
         "blocks": _blocks(structures),
-        "trends": trends(structures, headline(known)),
+        "trends": trends(structures, figure),
         "calibration": _calibration(structures),
         "seconds": _seconds(structures),
     }
