@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from ...basis import Basis
 from ...model import DensityModel
 from ..data import DataSet
 from ..data.dataset import difference, flatten
@@ -24,6 +27,9 @@ _NUMERICS = {
     "metric",
     "basis",
 }
+
+#: Radii (bohr) at which functions are compared, and the relative difference that is none.
+_RADII, _SAME = np.geomspace(1e-3, 20.0, 400), 1e-6
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,41 @@ def check_agreement(model: DensityModel, dataset: DataSet, *, other_basis: bool)
             f"the model {model.card.name!r} and the data set {dataset.folder} have other levels of "
             f"theory ({contrary}): use references at the model's level"
         )
-    same = model.basis == dataset.basis
+    same = same_basis(model.basis, dataset.basis)
     if not same:
         _check_bases(model, dataset, other_basis)
     return Agreement(same, tuple(_notes(model, dataset, theirs, ours)))
+
+
+def same_basis(first: Basis, second: Basis) -> bool:
+    """Whether two bases have the same functions and free atoms, to many digits.
+
+    Free atoms are fitted, and on another machine come out with other last digits.
+    """
+    if (first.kind, first.core_charges) != (second.kind, second.core_charges):
+        return False
+    if first.sizes != second.sizes or _lengths(first) != _lengths(second):
+        return False
+    shells = [
+        pair for z in first.species for pair in zip(first.shells[z], second.shells[z], strict=True)
+    ]
+    free = [(rho, second.atomic_densities[z]) for z, rho in first.atomic_densities.items()]
+    return all(a.l == b.l and _same_values(a.radial, b.radial) for a, b in shells) and all(
+        _same_values(a.value, b.value) for a, b in free
+    )
+
+
+def _lengths(basis: Basis) -> tuple[list[int], int]:
+    """Numbers of shells and of free atoms."""
+    return [len(shells) for shells in basis.shells.values()], len(basis.atomic_densities)
+
+
+def _same_values(
+    first: Callable[[np.ndarray], np.ndarray], second: Callable[[np.ndarray], np.ndarray]
+) -> bool:
+    """Whether two functions of the radius agree where their electrons are."""
+    a, b = (function(_RADII) * _RADII for function in (first, second))
+    return bool(np.abs(a - b).max() <= _SAME * np.abs(a).max())
 
 
 def _check_bases(model: DensityModel, dataset: DataSet, other_basis: bool) -> None:
@@ -106,7 +143,7 @@ def _notes(
     ]
     if theirs and (other := difference(*numerics)):
         notes.append(f"Model and data set differ in {other}.")
-    if model.basis != dataset.basis:
+    if not same_basis(model.basis, dataset.basis):
         notes.append(
             "Model and data set have different auxiliary bases: predictions are compared with "
             "SCF densities only."

@@ -21,7 +21,7 @@ from ..data import DataSet
 from ..generation import Progress, Workers
 from ..generation.tasks import run_tasks
 from ..generation.worker import Task
-from .compatibility import check_agreement
+from .compatibility import check_agreement, same_basis
 from .results import Results
 from .structure import Settings, judge, warm_up
 from .summary import summarize
@@ -185,7 +185,7 @@ def _opened(job: Job) -> tuple[DensityModel, DataSet, bool]:
         atoms = dataset.load(names[0]).atoms
         if set(atoms.numbers.tolist()) <= set(model.basis.species):
             warm_up(model, atoms)
-    return model, dataset, model.basis != dataset.basis
+    return model, dataset, not same_basis(model.basis, dataset.basis)
 
 
 def _judge_all(

@@ -40,8 +40,9 @@ _SIZE = (5.4, 3.5)
 #: Points that stay points; more become a picture.
 _VECTOR = 300
 
-#: What is drawn as zero on logarithmic scales is left out: values below this.
-_ZERO = 1e-9
+#: Logarithmic scales are for values above this, the largest of which is so many times the
+#: smallest.
+_ZERO, _NARROW = 1e-9, 3.0
 
 _STYLE: Any = {
     "text.color": _INK,
@@ -100,24 +101,20 @@ def trend(structures: Sequence[Entry], name: str, figure: str, label: str) -> st
     return svg()
 
 
-def coefficients(structures: Sequence[Entry]) -> str:
-    """Predicted against reference coefficients of the orthonormal basis, for each l."""
+def coefficients(structures: Sequence[Entry]) -> Iterator[str]:
+    """Predicted against reference coefficients of the orthonormal basis, a figure for each l."""
     drawn: dict[int, list[np.ndarray]] = {}
     for entry in structures:
         for l, pairs in entry.get("coefficients", {}).items():
             drawn.setdefault(int(l), []).append(np.array(pairs))
-    columns = min(3, len(drawn))
-    rows = -(-len(drawn) // columns)
-    with _figure(width=2.9 * columns, height=2.8 * rows) as (figure, svg):
-        axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
-        for ax in axes[len(drawn) :]:
-            ax.set_axis_off()
-        for ax, l in zip(axes, sorted(drawn), strict=False):
-            predicted, reference = np.concatenate(drawn[l], axis=1)
+    for l in sorted(drawn):
+        predicted, reference = np.concatenate(drawn[l], axis=1)
+        with _figure(width=3.2, height=3.1) as (figure, svg):
+            ax = figure.subplots()
             _parity(ax, reference, predicted, COLOURS["blue"])
             ax.set_title(f"l = {l}", fontsize=10)
             ax.set(xlabel="reference / e bohr⁻¹·⁵", ylabel="predicted / e bohr⁻¹·⁵")
-    return svg()
+        yield svg()
 
 
 def parity(pairs: np.ndarray, quantity: str, unit: str) -> str:
@@ -151,7 +148,8 @@ def species(entries: Sequence[Entry]) -> str:
             ax.plot(worst, row, "D", color=COLOURS["orange"], label="worst" if not row else None)
         ax.set_yticks(range(len(entries)), [entry["species"] for entry in entries])
         ax.set(xlabel="stockholder part of ∫|Δρ| / e", ylim=(len(entries) - 0.5, -0.5))
-        values = [entry[f"{kind}_error_electrons"] for entry in entries for kind in ("mean",)]
+        kinds = ("mean_error_electrons", "worst_error_electrons")
+        values = [entry[kind] for entry in entries for kind in kinds]
         _logarithmic(ax, values, "x")
         ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.0)
     return svg()
@@ -260,14 +258,14 @@ def _parity(ax: Axes, reference: np.ndarray, predicted: np.ndarray, colour: str)
 
 
 def _logarithmic(ax: Axes, values: Sequence[float], axis: str) -> None:
-    """A logarithmic scale with plain numbers, where all values are positive."""
-    if not values or min(values) < _ZERO:
+    """A logarithmic scale with plain numbers, where all values are positive and differ."""
+    if not values or min(values) < _ZERO or max(values) < _NARROW * min(values):
         return
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     ax.set(**{f"{axis}scale": "log"})
     scale = getattr(ax, f"{axis}axis")
-    few = max(values) / min(values) < 30
+    few = max(values) / min(values) < 100
     scale.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=12))
     scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     scale.set_minor_formatter(NullFormatter())

@@ -192,11 +192,12 @@ def _all_figures(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _parity_figures(structures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    if any("coefficients" in entry for entry in structures):
+    if panels := list(plots.coefficients(structures)):
         yield _figure(
-            plots.coefficients(structures),
+            f'<div class="panels">{"".join(map(_inline, panels))}</div>',
             "Coefficients",
-            "Some of each structure, on radial functions made orthonormal on each atom.",
+            "Predicted against reference: some of each structure, on radial functions made "
+            "orthonormal on each atom.",
             wide=True,
         )
     vectors = [
@@ -352,13 +353,20 @@ def _heading(text: str) -> str:
     return f"<h3>{escape(text)}</h3>"
 
 
-def _figure(svg: str, title: str, caption: str, *, wide: bool = False) -> str:
-    """A figure, read aloud by its title."""
-    svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
+def _figure(drawing: str, title: str, caption: str, *, wide: bool = False) -> str:
     kind = ' class="wide"' if wide else ""
+    if drawing.startswith("<svg"):
+        drawing = _inline(drawing, title)
     return (
-        f"<figure{kind}>{_heading(title)}{svg}<figcaption>{escape(caption)}</figcaption></figure>"
+        f"<figure{kind}>{_heading(title)}{drawing}<figcaption>{escape(caption)}</figcaption>"
+        "</figure>"
     )
+
+
+def _inline(svg: str, title: str = "") -> str:
+    """A drawing, read aloud by its title."""
+    label = f'role="img" aria-label="{escape(title)}"' if title else 'aria-hidden="true"'
+    return svg.replace("<svg", f"<svg {label}", 1)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -91,7 +91,7 @@ def judge(
     predicting = time.perf_counter() - start
     predicted = Density(atoms, model.basis, coefficients)
     fitted = None
-    if basis is None or basis == model.basis:
+    if basis is None:
         fitted = Density(atoms, model.basis, reference.coefficients)
     result = {
         "id": reference.id,
@@ -250,17 +250,17 @@ def _energies(model: DensityModel, reference: Reference) -> dict[str, Any]:
     """Energy and forces, of models and references that have them."""
     if reference.energy is None or not getattr(model, "has_energy", False):
         return {}
-    energy, forces = model.energy_and_forces(reference.atoms)  # type: ignore[attr-defined]
-    error = abs(energy - reference.energy) / len(reference.atoms)
+    found = model.potential(reference.atoms)  # type: ignore[attr-defined]
+    error = abs(found.energy - reference.energy) / len(reference.atoms)
     result: dict[str, Any] = {
         "energy_error_mev_per_atom": 1000 * error,
-        "energy_ev": {"predicted": float(energy), "reference": reference.energy},
+        "energy_ev": {"predicted": float(found.energy), "reference": reference.energy},
     }
     if reference.forces is not None:
-        difference = np.abs(np.asarray(forces) - reference.forces)
+        difference = np.abs(found.forces - reference.forces)
         result["force_error_mev_per_angstrom"] = 1000 * float(difference.mean())
         result["forces_ev_per_angstrom"] = {
-            "predicted": np.asarray(forces).tolist(),
+            "predicted": found.forces.tolist(),
             "reference": np.asarray(reference.forces).tolist(),
         }
     return result
