@@ -17,7 +17,7 @@ _OPTIONS = (".yaml", ".yml")
 Models = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[MODEL]...",
+        metavar="MODEL",
         help="Shipped name or path of a model file; several are compared, by what each was "
         "trained on.",
     ),

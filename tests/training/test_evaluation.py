@@ -24,6 +24,7 @@ from ase_rholearn.training import DataSet
 from ase_rholearn.training.evaluation import Job, Settings, evaluate_dataset, job, judge
 from ase_rholearn.training.evaluation.blocks import blocks
 from ase_rholearn.training.evaluation.compatibility import check_agreement, same_basis
+from ase_rholearn.training.evaluation.integrals import integrate
 from ase_rholearn.training.evaluation.summary import summarize
 from ase_rholearn.training.evaluation.surroundings import training_distances
 from ase_rholearn.training.export import export_run
@@ -103,6 +104,26 @@ def test_blocks_are_onsite_squared_errors(dataset: DataSet, first: Reference) ->
         assert block.squared_error == pytest.approx(total, rel=1e-10)
 
 
+def test_multipoles_of_one_atom(tiny_basis: Basis) -> None:
+    """An atom alone has all of the density: by l, the squares are those of its coefficients."""
+    coefficients = np.random.default_rng(1).normal(size=tiny_basis.size([8]))
+    atoms = Atoms("O")
+    rho, none = (
+        Density(atoms, tiny_basis, vector, normalize=False)
+        for vector in (coefficients, 0 * coefficients)
+    )
+    change = rho - none
+    found = integrate(
+        lambda r: {"x": change.evaluate(r * units.Bohr) * units.Bohr**3}, atoms, 3, tiny_basis, "x"
+    )
+    expected = [
+        b.squared_error for b in blocks(tiny_basis, atoms.numbers, coefficients, 0 * coefficients)
+    ]
+    assert found.multipoles is not None
+    np.testing.assert_allclose(found.multipoles[0], [*expected, 0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.squared["x"], sum(expected), rtol=1e-4)
+
+
 def test_perfect_model(model: DensityModel, first: Reference) -> None:
     exact = dataclasses.replace(first, coefficients=model.coefficients([first.atoms])[0])
     entry = judge(model, exact, COARSE)
@@ -112,13 +133,14 @@ def test_perfect_model(model: DensityModel, first: Reference) -> None:
     assert all(block["squared_error"] == 0 for block in entry["blocks"])
     summary = summarize([entry])
     assert [row["share_percent"] for row in summary["species"]] == [0, 0]
-    assert summary["blocks"]["squared_error_over_onsite"] is None
+    assert all(value == 0 for row in summary["shares"] for value in row["l"])
 
 
 def test_shares_add_up(model: DensityModel, dataset: DataSet) -> None:
     summary = summarize([judge(model, dataset.load(name), COARSE) for name in dataset.ids[:2]])
-    for rows in (summary["species"], summary["blocks"]["entries"]):
-        assert sum(row["share_percent"] for row in rows) == pytest.approx(100)
+    assert sum(row["share_percent"] for row in summary["species"]) == pytest.approx(100)
+    assert sum(sum(row["l"]) for row in summary["shares"]) == pytest.approx(100)
+    assert [len(row["l"]) for row in summary["shares"]] == [4, 4]  # s, p, d and higher
     assert [row["atoms"] for row in summary["species"]] == [4, 2]
     assert summary["missing"] == {"nmae_one_shot_percent": {"it was not asked for": 2}}
 
@@ -238,7 +260,7 @@ def test_other_basis(model_file: Path, dataset: DataSet, larger: DataSet, tmp_pa
         "nmae_floor_percent",
         "nmae_one_shot_percent",
     }
-    assert found["blocks"] == {"entries": []}
+    assert found["blocks"] == []
 
 
 def _same_dipole(entry: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -1,15 +1,10 @@
 r"""Errors of coefficients for each species and l.
 
-The functions of one atom are orthogonal for different l, so that the square of an atom's
-density divides among its l. With the radial functions made orthonormal on each atom (as the
-network has them), the coefficients :math:`\tilde c` have
-
-.. math:: \sum_{n m} \Delta\tilde c_{Alnm}^2 = \int |\Delta\rho_{Al}(r)|^2 dr,
-
-the *on-site* squared error of atom A and angular momentum l, in e^2/bohr^3. What a species
-and l carry is their share of the sum of these over all atoms and l. Overlap between atoms is
-left out, because it belongs to no atom: the integral of the whole squared error may be smaller
-(errors of neighbours cancel) or larger than the sum.
+On radial functions that are orthonormal on each atom (as the network has them) the coefficients
+:math:`\tilde c` have :math:`\sum_{nm} \Delta\tilde c_{Alnm}^2 = \int |\Delta\rho_{Al}|^2`,
+the *on-site* squared error of atom A and angular momentum l, in e^2/bohr^3. It says how well
+coefficients are predicted. Functions of neighbours overlap, so that errors of coefficients
+cancel in the density: what a species and l carry of its error is in the module ``integrals``.
 """
 
 from __future__ import annotations

@@ -244,6 +244,7 @@ def _worst(evaluation: Evaluation, worst: Sequence[Worst]) -> Iterator[str]:
 
 def _details(evaluation: Evaluation) -> Iterator[str]:
     yield "<h2>Details</h2>"
+    yield from _shares(evaluation["shares"])
     yield from _blocks(evaluation["blocks"])
     if evaluation["species"]:
         head = ["species", "atoms", "mean ∫|Δρ| / e", "worst / e", "share of the sum / %"]
@@ -257,39 +258,39 @@ def _details(evaluation: Evaluation) -> Iterator[str]:
     yield from _structures(evaluation)
 
 
-def _blocks(found: Mapping[str, Any]) -> Iterator[str]:
+def _shares(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Shares of species and l in the squared error, shaded."""
-    if not found["entries"]:
+    if not rows:
         return
-    cells = {(row["species"], row["l"]): row for row in found["entries"]}
-    species = list(dict.fromkeys(row["species"] for row in found["entries"]))
-    l_max = max(row["l"] for row in found["entries"])
-    rows = []
-    for one in species:
-        row = [f"<td>{escape(one)}</td>"]
-        for l in range(l_max + 1):
-            entry = cells.get((one, l))
-            row.append(_share(entry) if entry else "<td></td>")
-        rows.append(f"<tr>{''.join(row)}</tr>")
-    head = "".join(f"<th>l = {l}</th>" for l in range(l_max + 1))
-    ratio = found["squared_error_over_onsite"]
-    overlap = "" if ratio is None else f" ∫(Δρ)² is {number(ratio)} times their sum."
+    l_max = len(rows[0]["l"]) - 2
+    head = ["species", *(f"l = {l}" for l in range(l_max + 1)), "higher"]
+    body = [[row["species"], *(_Share(value) for value in row["l"])] for row in rows]
     yield _heading("What each species and l carries of the squared error")
+    yield _table(head, body)
     yield (
-        f'<div class="scroll"><table><thead><tr><th>species</th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
-    yield (
-        '<p class="faint">Share of the on-site squared errors ∫(Δρ of one atom and l)², summed '
-        "over atoms, in %; in brackets their root relative to that of the reference, in %. "
-        f"Overlap between atoms belongs to none of them and is left out.{overlap}</p>"
+        '<p class="faint">In %: each atom\'s stockholder share of Δρ, expanded in multipoles '
+        "about its nucleus, and its square integrated.</p>"
     )
 
 
-def _share(entry: Mapping[str, Any]) -> str:
-    share, relative = entry["share_percent"], entry["relative_error_percent"]
-    bracket = "" if relative is None else f' <span class="faint">({number(relative)})</span>'
-    return f'<td class="shade" style="--share: {share / 100:.3f}">{share:.1f}{bracket}</td>'
+def _blocks(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Relative errors of coefficients by species and l."""
+    if not rows:
+        return
+    cells = {(row["species"], row["l"]): row["relative_error_percent"] for row in rows}
+    species = dict.fromkeys(row["species"] for row in rows)
+    columns = range(max(row["l"] for row in rows) + 1)
+    yield _heading("Errors of coefficients")
+    body = [[one, *(cells.get((one, l)) for l in columns)] for one in species]
+    yield _table(["species", *(f"l = {l}" for l in columns)], body)
+    yield (
+        '<p class="faint">Root mean square, in % of that of the reference, on radial functions '
+        "made orthonormal on each atom. Errors of neighbours may cancel in the density.</p>"
+    )
+
+
+class _Share(float):
+    """A percentage that is shaded by its value."""
 
 
 def _structures(evaluation: Evaluation) -> Iterator[str]:
@@ -386,6 +387,9 @@ def _cell(value: Any) -> str:
         return "<td></td>"
     if isinstance(value, str):
         return f"<td>{escape(value)}</td>"
+    if isinstance(value, _Share):
+        shade = f'class="shade" style="--share: {value / 100:.3f}"'
+        return f'<td {shade} data-value="{float(value)!r}">{value:.1f}</td>'
     text = str(value) if isinstance(value, int) else number(value)
     return f'<td data-value="{value!r}">{text}</td>'
 

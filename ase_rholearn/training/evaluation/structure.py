@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms, units
+from ase.data import chemical_symbols
 
 from ...basis import Basis
 from ...density import Density, nmae
@@ -81,8 +82,8 @@ def judge(
         Plain data: ``id``, ``formula``, ``atoms``, ``electrons``; the figures of
         :data:`~.figures.FIGURES` that are known, and ``missing`` with the reason for each
         density figure that is not; ``dipole_debye``, ``energy_ev``, ``forces``: predicted and
-        reference; ``per_atom``, ``blocks`` (see the module ``blocks``), ``coefficients`` (some,
-        for parity plots), ``seconds``.
+        reference; ``per_atom`` and ``multipoles`` (see the module ``integrals``), ``blocks`` (see
+        the module ``blocks``), ``coefficients`` (some, for parity plots), ``seconds``.
     """
     settings = settings or Settings()
     start = time.perf_counter()
@@ -150,11 +151,23 @@ def _densities(
         "missing": missing,
         "squared_error": found.squared[divided],
         "per_atom": {**numbers, **_errors(found.atoms)},
+        **_multipoles(found.multipoles, atoms.numbers),
     }
 
 
 def _errors(parts: np.ndarray | None) -> dict[str, Any]:
     return {} if parts is None else {"error_electrons": parts.tolist()}
+
+
+def _multipoles(squares: np.ndarray | None, numbers: np.ndarray) -> dict[str, Any]:
+    """Squared errors by species, each with l = 0 .. l_max and higher: e^2/bohr^3."""
+    if squares is None:
+        return {}
+    by_species = {
+        chemical_symbols[z]: squares[numbers == z].sum(axis=0).tolist()
+        for z in np.unique(numbers).tolist()
+    }
+    return {"multipoles": by_species}
 
 
 def _orbitals(

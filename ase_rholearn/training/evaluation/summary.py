@@ -34,8 +34,8 @@ def summarize(structures: Sequence[Entry]) -> dict[str, Any]:
     dict
         ``headline`` (the figure by which structures are ranked); ``mean``, ``median`` and
         ``worst`` of each figure that is known, ``meaning`` of their names; ``missing`` (figure
-        -> reason -> number of structures), ``species``, ``blocks``, ``trends``,
-        ``calibration``, ``seconds``: see docs/evaluation.md.
+        -> reason -> number of structures), ``species``, ``shares``, ``blocks``,
+        ``trends``, ``calibration``, ``seconds``: see docs/evaluation.md.
     """
     if not structures:
         raise ValueError("references is empty: there is nothing to evaluate")
@@ -50,6 +50,7 @@ def summarize(structures: Sequence[Entry]) -> dict[str, Any]:
         "meaning": FIGURES,
         "missing": _missing(structures),
         "species": _species(structures),
+        "shares": _shares(structures),
         "blocks": _blocks(structures),
         "trends": trends(structures, figure),
         "calibration": _calibration(structures),
@@ -118,33 +119,38 @@ def _by_species(structures: Iterable[Entry], name: str) -> dict[int, np.ndarray]
     return {z: np.array(values) for z, values in parts.items()}
 
 
-def _blocks(structures: Sequence[Entry]) -> dict[str, Any]:
-    """On-site squared errors by species and l, and how far they add up."""
+def _shares(structures: Sequence[Entry]) -> list[dict[str, Any]]:
+    """What each species and l carries of the squared error, %; the last l stands for higher."""
+    sums: dict[str, np.ndarray] = {}
+    for entry in structures:
+        for species, squares in entry.get("multipoles", {}).items():
+            sums[species] = sums.get(species, 0.0) + np.array(squares)
+    total = sum(float(row.sum()) for row in sums.values())
+    return [
+        {"species": species, "l": [100 * float(v) / total if total else 0.0 for v in sums[species]]}
+        for species in sorted(sums, key=atomic_numbers.__getitem__)
+    ]
+
+
+def _blocks(structures: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Errors of coefficients by species and l, relative to what is to be predicted."""
     sums: dict[tuple[str, int], np.ndarray] = {}
     for entry in structures:
         for block in entry.get("blocks", ()):
             key = block["species"], block["l"]
             row = [block["atoms"], block["squared_error"], block["squared_reference"]]
             sums[key] = sums.get(key, np.zeros(3)) + row
-    total = sum(float(row[1]) for row in sums.values())
-    if not sums:
-        return {"entries": []}
-    whole = sum(entry["squared_error"] for entry in structures if "squared_error" in entry)
-    return {
-        "entries": [
-            {
-                "species": species,
-                "l": l,
-                "atoms": int(atoms),
-                "share_percent": 100 * float(error) / total if total else 0.0,
-                "relative_error_percent": 100 * float(np.sqrt(error / signal)) if signal else None,
-            }
-            for (species, l), (atoms, error, signal) in sorted(
-                sums.items(), key=lambda item: (atomic_numbers[item[0][0]], item[0][1])
-            )
-        ],
-        "squared_error_over_onsite": whole / total if total and whole else None,
-    }
+    return [
+        {
+            "species": species,
+            "l": l,
+            "atoms": int(atoms),
+            "relative_error_percent": 100 * float(np.sqrt(error / signal)) if signal else None,
+        }
+        for (species, l), (atoms, error, signal) in sorted(
+            sums.items(), key=lambda item: (atomic_numbers[item[0][0]], item[0][1])
+        )
+    ]
 
 
 def _calibration(structures: Sequence[Entry]) -> list[dict[str, Any]]:
