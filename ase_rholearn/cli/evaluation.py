@@ -83,8 +83,7 @@ def evaluate(
     Each structure's result is kept as soon as it is there: the same command goes on after an
     interruption. The report is one HTML file that needs nothing else, and evaluation.json.
     """
-    from ..training.evaluation import Job, Settings
-    from ..training.evaluation.command import Reporting, evaluate_models
+    from ..training.evaluation import Job, Reporting, Settings, evaluate_models
     from ..training.generation import Workers
 
     reporting = Reporting(page, pictures)

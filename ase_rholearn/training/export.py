@@ -11,8 +11,8 @@ from typing import Any
 
 from ..model import ModelCard, export_model
 from .data import DataSet
-from .evaluation import FIGURES, Job, Settings, evaluate_dataset
-from .evaluation.command import Reporting, report
+from .evaluation import FIGURES, Job, Reporting, Settings, evaluate_dataset
+from .evaluation.command import report
 from .evaluation.job import EVALUATION
 from .generation import Progress, Workers
 from .learning.train import load_network
