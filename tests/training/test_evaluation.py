@@ -145,6 +145,16 @@ def test_shares_add_up(model: DensityModel, dataset: DataSet) -> None:
     assert summary["missing"] == {"nmae_one_shot_percent": {"it was not asked for": 2}}
 
 
+def test_some_references_with_orbitals(model: DensityModel, dataset: DataSet) -> None:
+    """Structures are ranked by what is known of all of them."""
+    whole, other = (dataset.load(name) for name in dataset.ids[:2])
+    bare = dataclasses.replace(other, occupied_orbitals=None)
+    summary = summarize([judge(model, one, COARSE) for one in (whole, bare)])
+    assert summary["headline"] == "nmae_fit_percent"
+    assert summary["known"]["nmae_scf_percent"] == 1
+    assert list(summary["missing"]["nmae_scf_percent"].values()) == [1]
+
+
 def test_crystals(model: DensityModel, first: Reference) -> None:
     """A molecule in a large cell has the errors that it has without one."""
     atoms = first.atoms.copy()
@@ -296,8 +306,13 @@ def test_goes_on_after_a_kill(
     with kept.open("a") as stream:
         stream.write('{"id": "cut off')
     judged: list[str] = []
-    original = job.judge_one
-    monkeypatch.setattr(job, "judge_one", lambda j, n: judged.append(n) or original(j, n))
+    original = job.judge
+
+    def counted(model: Any, reference: Any, *rest: Any) -> Any:
+        judged.append(reference.id)
+        return original(model, reference, *rest)
+
+    monkeypatch.setattr(job, "judge", counted)
     progress: list[int] = []
     wanted = Job(model_file, dataset.folder, COARSE)
     found = evaluate_dataset(wanted, folder=tmp_path, on_progress=lambda p: progress.append(p.done))

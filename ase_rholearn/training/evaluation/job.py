@@ -126,7 +126,14 @@ def evaluate_dataset(
     _check_structures(model, dataset, names)
     folder.mkdir(parents=True, exist_ok=True)
     results = Results(folder, _identity(job, model, dataset))
-    structures = _judge_all(job, names, results, workers or Workers(), on_progress)
+    known = results.read()
+    missing = [name for name in names if name not in known]
+    if workers is None or workers.count == 1:
+        judged = _judged_here(model, dataset, missing, job.settings)
+    else:
+        judged = _judged_elsewhere(job, missing, workers)
+    known |= _stored(judged, results, len(names) - len(missing), len(names), on_progress)
+    structures = [known[name] for name in names]
     _add_distances(structures, model, dataset, training)
     summary = summarize(structures)
     return {
@@ -171,54 +178,57 @@ def write_evaluation(
 
 
 def judge_one(job: Job, name: str) -> dict[str, Any]:
-    """Judge one structure of a job, in any process."""
-    model, dataset, other = _opened(job)
-    reference = dataset.load(name)
-    return judge(model, reference, job.settings, dataset.basis if other else None)
+    """Judge one structure of a job, in a process that does nothing else."""
+    model, dataset = _opened(job)
+    return _judge(model, dataset, name, job.settings)
 
 
 @lru_cache(maxsize=1)
-def _opened(job: Job) -> tuple[DensityModel, DataSet, bool]:
-    """Model and data set, kept by each process, and whether their bases differ."""
+def _opened(job: Job) -> tuple[DensityModel, DataSet]:
+    """Model and data set, which each process opens once."""
     model, dataset = job.open()
-    if names := dataset.ids:
-        atoms = dataset.load(names[0]).atoms
-        if set(atoms.numbers.tolist()) <= set(model.basis.species):
-            warm_up(model, atoms)
-    return model, dataset, not same_basis(model.basis, dataset.basis)
+    warm_up(model)
+    return model, dataset
 
 
-def _judge_all(
-    job: Job,
-    names: Sequence[str],
-    results: Results,
-    workers: Workers,
-    on_progress: OnProgress | None,
-) -> list[dict[str, Any]]:
-    """Results in the order of the names, each written as soon as it is there."""
-    report = on_progress or (lambda progress: None)
-    known = results.read()
-    missing = [name for name in names if name not in known]
-    done = len(names) - len(missing)
-    report(Progress(done, 0, len(names)))
-    for entry in _judged(job, missing, workers):
-        results.append(entry)
-        known[entry["id"]] = entry
-        done += 1
-        report(Progress(done, 0, len(names)))
-    return [known[name] for name in names]
+def _judge(model: DensityModel, dataset: DataSet, name: str, settings: Settings) -> dict[str, Any]:
+    other = None if same_basis(model.basis, dataset.basis) else dataset.basis
+    return judge(model, dataset.load(name), settings, other)
 
 
-def _judged(job: Job, names: Sequence[str], workers: Workers) -> Iterator[dict[str, Any]]:
-    if workers.count == 1:
-        yield from (judge_one(job, name) for name in names)
-        return
+def _judged_here(
+    model: DensityModel, dataset: DataSet, names: Sequence[str], settings: Settings
+) -> Iterator[dict[str, Any]]:
+    if names:
+        warm_up(model)
+    yield from (_judge(model, dataset, name, settings) for name in names)
+
+
+def _judged_elsewhere(job: Job, names: Sequence[str], workers: Workers) -> Iterator[dict[str, Any]]:
     tasks = (Task(judge_one, (job, name), label=name) for name in names)
     with closing(run_tasks(tasks, workers)) as outcomes:
         for task, outcome in outcomes:
             if outcome.reason is not None:
                 raise RuntimeError(f"structure {task.label}: {outcome.reason}")
             yield outcome.result
+
+
+def _stored(
+    judged: Iterable[dict[str, Any]],
+    results: Results,
+    done: int,
+    total: int,
+    on_progress: OnProgress | None,
+) -> dict[str, dict[str, Any]]:
+    """Results by id, each written as soon as it is there."""
+    report = on_progress or (lambda progress: None)
+    report(Progress(done, 0, total))
+    found = {}
+    for entry in judged:
+        results.append(entry)
+        found[entry["id"]] = entry
+        report(Progress(done + len(found), 0, total))
+    return found
 
 
 def _selected(dataset: DataSet, ids: Iterable[str] | None) -> list[str]:

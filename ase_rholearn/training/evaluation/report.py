@@ -95,9 +95,11 @@ def _verdict(evaluation: Evaluation) -> Iterator[str]:
         if name in evaluation["mean"] and name != "dipole_error_debye_per_heavy_atom":
             quantity, _, unit = title.partition(" / ")
             mean, worst = (number(evaluation[kind][name]) for kind in ("mean", "worst"))
+            known = evaluation["known"][name]
+            part = "" if known == len(evaluation["structures"]) else f", of {known} structures"
             tiles.append(
                 f"<li><span>{escape(quantity)}</span><b>{mean} {escape(unit)}</b>"
-                f"<span>worst {worst} {escape(unit)}</span></li>"
+                f"<span>worst {worst} {escape(unit)}{part}</span></li>"
             )
     yield f'<ul class="tiles">{"".join(tiles)}</ul>'
     yield f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in remarks(evaluation))}</ul>"

@@ -279,6 +279,6 @@ def _energies(model: DensityModel, reference: Reference) -> dict[str, Any]:
     return result
 
 
-def warm_up(model: DensityModel, atoms: Atoms) -> None:
+def warm_up(model: DensityModel) -> None:
     """Predict once, so that timings do not hold what only the first call does."""
-    model.coefficients([atoms])
+    model.coefficients([Atoms([model.basis.species[0]])])

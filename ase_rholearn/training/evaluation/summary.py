@@ -32,18 +32,19 @@ def summarize(structures: Sequence[Entry]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``headline`` (the figure by which structures are ranked); ``mean``, ``median`` and
-        ``worst`` of each figure that is known, ``meaning`` of their names; ``missing`` (figure
-        -> reason -> number of structures), ``species``, ``shares``, ``blocks``,
-        ``trends``, ``calibration``, ``seconds``: see docs/evaluation.md.
+        ``headline`` (the figure by which structures are ranked); ``known`` (for how many each
+        figure is), ``mean``, ``median``, ``worst`` and ``meaning`` of each; ``missing`` (figure
+        -> reason -> number of structures), ``species``, ``shares``, ``blocks``, ``trends``,
+        ``calibration``, ``seconds``: see docs/evaluation.md.
     """
     if not structures:
         raise ValueError("references is empty: there is nothing to evaluate")
     columns = {name: [s[name] for s in structures if name in s] for name in FIGURES}
     known = {name: np.array(column) for name, column in columns.items() if column}
-    figure = headline(known)
+    figure = headline([name for name in known if len(known[name]) == len(structures)])
     return {
         "headline": figure,
+        "known": {name: len(column) for name, column in known.items()},
         "mean": {name: float(column.mean()) for name, column in known.items()},
         "median": {name: float(np.median(column)) for name, column in known.items()},
         "worst": {name: float(column.max()) for name, column in known.items()},
