@@ -146,7 +146,7 @@ def test_shares_add_up(model: DensityModel, dataset: DataSet) -> None:
 
 
 def test_some_references_with_orbitals(model: DensityModel, dataset: DataSet) -> None:
-    """Structures are ranked by what is known of all of them."""
+    """Judged by what is known of all of them."""
     whole, other = (dataset.load(name) for name in dataset.ids[:2])
     bare = dataclasses.replace(other, occupied_orbitals=None)
     summary = summarize([judge(model, one, COARSE) for one in (whole, bare)])

@@ -75,7 +75,7 @@ def evaluate_models(
         )
         for job in jobs
     ]
-    best = min(range(len(found)), key=lambda k: found[k]["mean"][found[k]["headline"]])
+    best = min(range(len(found)), key=lambda k: found[k]["mean"][found[k]["own_error"]])
     report(jobs[best], found[best], folder, reporting, found)
     return found
 
@@ -107,6 +107,6 @@ def report(
     from .report import REPORT, write_report
 
     model, dataset = job.open()
-    structures, figure = evaluation["structures"], evaluation["headline"]
+    structures, figure = evaluation["structures"], evaluation["own_error"]
     worst = draw_worst(model, dataset, structures, figure, reporting.pictures)
     write_report(folder / REPORT, evaluation, worst, models)

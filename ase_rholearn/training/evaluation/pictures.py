@@ -14,7 +14,7 @@ from ...references import Reference
 from ..data import DataSet
 
 #: Inches and dots an inch: small pages, and sharp enough for a phone.
-_SIZE, _RESOLUTION = (4.4, 3.9), 110
+_SIZE, _RESOLUTION = (5.4, 4.6), 90
 
 #: Pixels along the longer side of surfaces.
 _PIXELS = 520

@@ -147,7 +147,7 @@ def _figures(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _all_figures(evaluation: Evaluation) -> Iterator[str]:
-    structures, headline = evaluation["structures"], evaluation["headline"]
+    structures, own = evaluation["structures"], evaluation["own_error"]
     yield _figure(
         plots.distribution(structures),
         "Errors of all structures",
@@ -156,14 +156,14 @@ def _all_figures(evaluation: Evaluation) -> Iterator[str]:
         "after one diagonalisation against the SCF density.",
     )
     yield _figure(
-        plots.trend(structures, "atoms", headline, "atoms"),
+        plots.trend(structures, "atoms", own, "atoms"),
         "Error and size",
         _ranked("One dot a structure.", evaluation["trends"].get("atoms")),
     )
     if any("training_distance" in entry for entry in structures):
         yield _figure(
             plots.trend(
-                structures, "training_distance", headline, "distance from training set / neighbours"
+                structures, "training_distance", own, "distance from training set / neighbours"
             ),
             "Error and distance from the training set",
             _ranked(
@@ -227,14 +227,13 @@ def _worst(evaluation: Evaluation, worst: Sequence[Worst]) -> Iterator[str]:
     yield "<h2>Worst structures</h2>"
     yield (
         "<p>Predicted minus fitted reference density: blue where there is too much of it, orange "
-        "where there is too little. Left two isosurfaces, right the best plane through all "
-        "atoms.</p>"
+        "where there is too little; two isosurfaces, and the best plane through all atoms.</p>"
     )
-    figure = evaluation["headline"]
+    figure = evaluation["own_error"]
     for one in worst:
         formula, name = escape(one.entry["formula"]), escape(one.entry["id"])
-        error = number(one.entry[figure])
-        yield f"<h3>{formula}, {error} % <span class=faint>{name}</span></h3>"
+        error = f"{_SHORT[figure][:3]} {number(one.entry[figure])} %"
+        yield f'<h3>{formula}, {error} <span class="faint">{name}</span></h3>'
         pictures = [
             f'<img src="{data_uri(content, "image/png")}" alt="{kind} of the density difference '
             f'of {formula}">'
@@ -265,7 +264,7 @@ def _shares(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not rows:
         return
     l_max = len(rows[0]["l"]) - 2
-    head = ["species", *(f"l = {l}" for l in range(l_max + 1)), "higher"]
+    head = ["species", *map(_degree, range(l_max + 1)), "higher"]
     body = [[row["species"], *(_Share(value) for value in row["l"])] for row in rows]
     yield _heading("What each species and l carries of the squared error")
     yield _table(head, body)
@@ -284,11 +283,15 @@ def _blocks(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     columns = range(max(row["l"] for row in rows) + 1)
     yield _heading("Errors of coefficients")
     body = [[one, *(cells.get((one, l)) for l in columns)] for one in species]
-    yield _table(["species", *(f"l = {l}" for l in columns)], body)
+    yield _table(["species", *map(_degree, columns)], body)
     yield (
         '<p class="faint">Root mean square, in % of that of the reference, on radial functions '
         "made orthonormal on each atom. Errors of neighbours may cancel in the density.</p>"
     )
+
+
+def _degree(l: int) -> str:
+    return f"l = {l}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 class _Share(float):
@@ -296,7 +299,7 @@ class _Share(float):
 
 
 def _structures(evaluation: Evaluation) -> Iterator[str]:
-    structures, figure = evaluation["structures"], evaluation["headline"]
+    structures, figure = evaluation["structures"], evaluation["own_error"]
     ranked = sorted(structures, key=lambda entry: -entry[figure])
     names = [name for name in _SHORT if name in evaluation["mean"]]
     head = ["structure", "id", "atoms", *(_SHORT[name] for name in names), "ms"]
@@ -311,7 +314,7 @@ def _structures(evaluation: Evaluation) -> Iterator[str]:
         for entry in ranked[:_LISTED]
     ]
     yield _heading("Structures")
-    yield _table(head, rows)
+    yield _table(head, rows, texts=2)
     if len(ranked) > _LISTED:
         yield f'<p class="faint">The worst {_LISTED}; {EVALUATION} has all {len(ranked)}.</p>'
 
@@ -372,14 +375,14 @@ def _inline(svg: str, title: str = "") -> str:
     return svg.replace("<svg", f"<svg {label}", 1)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table that the page's script sorts by any column."""
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, texts: int = 1) -> str:
+    """A table that the page's script sorts by any column; the first ones are text."""
     titles = "".join(
         f'<th scope="col"><button type="button">{escape(title)}</button></th>' for title in head
     )
     body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
     return (
-        f'<div class="scroll"><table><thead><tr>{titles}</tr></thead>'
+        f'<div class="scroll"><table class="texts{texts}"><thead><tr>{titles}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from scipy.stats import spearmanr
 
-from .figures import DENSITY_FIGURES, FIGURES, headline
+from .figures import DENSITY_FIGURES, FIGURES, headline, own_error
 
 #: Atoms of a species that a rank correlation needs, and structures of a trend.
 _FEW = 5
@@ -32,18 +32,19 @@ def summarize(structures: Sequence[Entry]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``headline`` (the figure by which structures are ranked); ``known`` (for how many each
-        figure is), ``mean``, ``median``, ``worst`` and ``meaning`` of each; ``missing`` (figure
-        -> reason -> number of structures), ``species``, ``shares``, ``blocks``, ``trends``,
-        ``calibration``, ``seconds``: see docs/evaluation.md.
+        ``headline`` and ``own_error`` (see the module ``figures``); ``known`` (for how many
+        structures each figure is), ``mean``, ``median``, ``worst`` and ``meaning`` of each;
+        ``missing`` (figure -> reason -> number of structures), ``species``, ``shares``,
+        ``blocks``, ``trends``, ``calibration``, ``seconds``: see docs/evaluation.md.
     """
     if not structures:
         raise ValueError("references is empty: there is nothing to evaluate")
     columns = {name: [s[name] for s in structures if name in s] for name in FIGURES}
     known = {name: np.array(column) for name, column in columns.items() if column}
-    figure = headline([name for name in known if len(known[name]) == len(structures)])
+    of_all = [name for name in known if len(known[name]) == len(structures)]
     return {
-        "headline": figure,
+        "headline": headline(of_all),
+        "own_error": own_error(of_all),
         "known": {name: len(column) for name, column in known.items()},
         "mean": {name: float(column.mean()) for name, column in known.items()},
         "median": {name: float(np.median(column)) for name, column in known.items()},
@@ -53,7 +54,7 @@ def summarize(structures: Sequence[Entry]) -> dict[str, Any]:
         "species": _species(structures),
         "shares": _shares(structures),
         "blocks": _blocks(structures),
-        "trends": trends(structures, figure),
+        "trends": trends(structures, own_error(of_all)),
         "calibration": _calibration(structures),
         "seconds": _seconds(structures),
     }

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .figures import HEADLINES
-
 Evaluation = Mapping[str, Any]
 
 #: What predictions are compared with, by figure.
-_AGAINST = dict(zip(HEADLINES, ("the self-consistent density", "the fitted density"), strict=True))
+_AGAINST = {
+    "nmae_scf_percent": "the self-consistent density",
+    "nmae_fit_percent": "the fitted density",
+}
 
-#: Rank correlations below this are not worth a sentence.
-_WEAK = 0.3
+#: Rank correlations below this are not worth a sentence, nor are those that chance gives to one
+#: of twenty sets: their spread is 1 / sqrt(n - 1).
+_WEAK, _CHANCE = 0.3, 1.96
 
 
 def number(value: float) -> str:
@@ -84,15 +86,17 @@ def _species(evaluation: Evaluation) -> Iterator[str]:
         worst = max(rows, key=lambda row: row["mean_error_electrons"])
         yield (
             f"An atom of {worst['species']} carries the largest error, "
-            f"{number(worst['mean_error_electrons'])} e on average; all of them carry "
-            f"{worst['share_percent']:.0f} % of the sum."
+            f"{number(worst['mean_error_electrons'])} e on average; all of this species "
+            f"together carry {worst['share_percent']:.0f} % of the whole."
         )
 
 
 def _trends(evaluation: Evaluation) -> Iterator[str]:
     found = evaluation["trends"]
     names = {"atoms": "size", "training_distance": "distance from the training set"}
+    count = max(2, evaluation["data"]["structures"])
+    threshold = max(_WEAK, _CHANCE / (count - 1) ** 0.5)
     for key, name in names.items():
-        if (rank := found.get(key)) is not None and abs(rank) >= _WEAK:
+        if (rank := found.get(key)) is not None and abs(rank) >= threshold:
             grows = "grow" if rank > 0 else "shrink"
             yield f"Errors {grows} with the {name} (rank correlation {rank:.2f})."
