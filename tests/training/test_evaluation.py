@@ -173,7 +173,7 @@ def test_crystals(model: DensityModel, first: Reference) -> None:
 class Knowing:
     """A model that has energies and uncertainties too."""
 
-    has_energy = has_uncertainty = True
+    has_energy = knows_uncertainty = True
 
     def __init__(self, model: DensityModel) -> None:
         self.model = model
@@ -184,8 +184,11 @@ class Knowing:
     def potential(self, atoms: Atoms) -> Any:
         return SimpleNamespace(energy=-1.0, forces=np.zeros((len(atoms), 3)))
 
-    def uncertainty(self, structures: list[Atoms]) -> list[np.ndarray]:
-        return [np.linspace(0.1, 0.2, len(atoms)) for atoms in structures]
+    def uncertainty(self, structures: list[Atoms]) -> list[Any]:
+        return [
+            SimpleNamespace(errors=np.linspace(0.1, 0.2, len(a)), extrapolation=np.ones(len(a)))
+            for a in structures
+        ]
 
 
 def test_energies_and_uncertainties(model: DensityModel, dataset: DataSet) -> None:

@@ -141,6 +141,7 @@ def test_page_with_energies_and_uncertainties(evaluation: dict[str, Any], tmp_pa
     structures = json.loads(json.dumps(evaluation["structures"])) * 3
     for k, entry in enumerate(structures):
         entry["per_atom"]["uncertainty_electrons"] = [0.01 * (k + j + 1) for j in range(3)]
+        entry["per_atom"]["extrapolation"] = [0.5, 0.8, 0.5 + k]
         entry["energy_ev"] = {"predicted": -1.0 * k, "reference": -1.1 * k}
         entry["forces_ev_per_angstrom"] = {"predicted": [[0.1] * 3], "reference": [[0.2] * 3]}
         entry["energy_error_mev_per_atom"] = 1.5
@@ -149,6 +150,7 @@ def test_page_with_energies_and_uncertainties(evaluation: dict[str, Any], tmp_pa
     page = (tmp_path / "report.html").read_text()
     for title in ("Calibration of uncertainties", "Energies", "Forces"):
         assert f"<h3>{title}</h3>" in page
+    assert "In 8 of 9 structures an atom" in page
     assert "Rank correlation of expected and true errors of atoms: H " in page
     assert "energy" in page.split("</ul>")[0]
 

@@ -200,11 +200,11 @@ def learning_curve(models: Sequence[Entry], figure: str) -> str:
                 width = 2.0 if name == figure else 1.0
                 colour = COLOURS[_FIGURE_COLOURS[name]]
                 ax.plot(counts, values, "o-", color=colour, lw=width, label=f"({letter})")
-        ax.set(xlabel="training structures", ylabel="mean NMAE / %", xscale="log")
+        ax.set(xlabel="training structures", ylabel="mean NMAE / %", xscale="log", yscale="log")
         sizes = sorted({count for count, _ in known})
         ax.set_xticks(sizes, [str(size) for size in sizes])
         ax.set_xticks([], minor=True)
-        _logarithmic(ax, [mean[n] for _, mean in known for n in DENSITY_FIGURES if n in mean], "y")
+        _plain_numbers(ax, "y", few=True)
         ax.legend(ncols=2)
     return svg()
 
@@ -261,11 +261,15 @@ def _logarithmic(ax: Axes, values: Sequence[float], axis: str) -> None:
     """A logarithmic scale with plain numbers, where all values are positive and differ."""
     if not values or min(values) < _ZERO or max(values) < _NARROW * min(values):
         return
+    ax.set(**{f"{axis}scale": "log"})
+    _plain_numbers(ax, axis, few=max(values) / min(values) < 100)
+
+
+def _plain_numbers(ax: Axes, axis: str, *, few: bool) -> None:
+    """Ticks of a logarithmic scale: 1, 2, 5 of each power of ten, or powers alone."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    ax.set(**{f"{axis}scale": "log"})
     scale = getattr(ax, f"{axis}axis")
-    few = max(values) / min(values) < 100
     scale.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=12))
     scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     scale.set_minor_formatter(NullFormatter())

@@ -108,9 +108,7 @@ def judge(
         found = list(blocks(model.basis, atoms.numbers, coefficients, reference.coefficients))
         result["blocks"] = [block.to_dict() for block in found]
         result["coefficients"] = sample(found, reference.id)
-    if getattr(model, "has_uncertainty", False):
-        expected = model.uncertainty([atoms])[0]  # type: ignore[attr-defined]
-        result["per_atom"]["uncertainty_electrons"] = np.asarray(expected).tolist()
+    result["per_atom"] |= _uncertainty(model, atoms)
     total = time.perf_counter() - start
     result["seconds"] = {"prediction": predicting, "total": total}
     return result
@@ -256,6 +254,17 @@ def _dipoles(reference: Reference, predicted: Density) -> dict[str, Any]:
         "dipole_error_debye": error,
         "dipole_error_debye_per_heavy_atom": error / heavy,
         "dipole_debye": {"predicted": found.tolist(), "reference": expected.tolist()},
+    }
+
+
+def _uncertainty(model: DensityModel, atoms: Atoms) -> dict[str, list[float]]:
+    """Of models that know it: expected errors of atoms, and how far they are from known ones."""
+    if not getattr(model, "knows_uncertainty", False):
+        return {}
+    found = model.uncertainty([atoms])[0]  # type: ignore[attr-defined]
+    return {
+        "uncertainty_electrons": found.errors.tolist(),
+        "extrapolation": found.extrapolation.tolist(),
     }
 
 

@@ -66,6 +66,17 @@ def remarks(evaluation: Evaluation) -> Iterator[str]:
     if uncertain := [row for row in evaluation["calibration"] if row["rank_correlation"]]:
         found = ", ".join(f"{r['species']} {r['rank_correlation']:.2f}" for r in uncertain)
         yield f"Rank correlation of expected and true errors of atoms: {found}."
+    yield from _extrapolation(evaluation)
+
+
+def _extrapolation(evaluation: Evaluation) -> Iterator[str]:
+    reaches = [entry["per_atom"].get("extrapolation") for entry in evaluation["structures"]]
+    far = sum(max(reach) > 1 for reach in reaches if reach)
+    if far:
+        yield (
+            f"In {far} of {len(reaches)} structures an atom's surroundings are outside of what "
+            "the model knows."
+        )
 
 
 def _unseen(evaluation: Evaluation) -> str:
