@@ -138,7 +138,7 @@ def test_page_with_energies_and_uncertainties(evaluation: dict[str, Any], tmp_pa
     """What only some models have."""
     from ase_rholearn.training.evaluation.summary import summarize
 
-    structures = json.loads(json.dumps(evaluation["structures"])) * 3
+    structures = [json.loads(json.dumps(entry)) for entry in evaluation["structures"] * 3]
     for k, entry in enumerate(structures):
         entry["per_atom"]["uncertainty_electrons"] = [0.01 * (k + j + 1) for j in range(3)]
         entry["per_atom"]["extrapolation"] = [0.5, 0.8, 0.5 + k]
