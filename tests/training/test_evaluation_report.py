@@ -203,7 +203,8 @@ def test_a_run_has_a_page(run: Any, command: Command, tmp_path: Path) -> None:
     options = tmp_path / "train.yaml"
     content = {**run.options.model_dump(mode="json"), "output": str(folder)}
     options.write_text(yaml.safe_dump(content))
-    status, out, err = command("evaluate", options, *COARSE, "--part", "validation")
+    arguments = (*COARSE, "--part", "validation", "--pictures", "0")
+    status, out, err = command("evaluate", options, *arguments)
     assert (status, err) == (0, "")
     page = folder / "evaluation-validation" / "report.html"
     assert out.splitlines()[-1] == f"wrote {page}"
