@@ -311,9 +311,9 @@ def test_goes_on_after_a_kill(
     judged: list[str] = []
     original = job.judge
 
-    def counted(model: Any, reference: Any, *rest: Any) -> Any:
+    def counted(model: Any, reference: Any, *rest: Any, **options: Any) -> Any:
         judged.append(reference.id)
-        return original(model, reference, *rest)
+        return original(model, reference, *rest, **options)
 
     monkeypatch.setattr(job, "judge", counted)
     progress: list[int] = []

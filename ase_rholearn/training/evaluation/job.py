@@ -192,8 +192,8 @@ def _opened(job: Job) -> tuple[DensityModel, DataSet]:
 
 
 def _judge(model: DensityModel, dataset: DataSet, name: str, settings: Settings) -> dict[str, Any]:
-    other = None if same_basis(model.basis, dataset.basis) else dataset.basis
-    return judge(model, dataset.load(name), settings, other)
+    same = same_basis(model.basis, dataset.basis)
+    return judge(model, dataset.load(name), settings, same_basis=same)
 
 
 def _judged_here(

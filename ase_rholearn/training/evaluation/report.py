@@ -147,7 +147,7 @@ def _figures(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _all_figures(evaluation: Evaluation) -> Iterator[str]:
-    structures, own = evaluation["structures"], evaluation["own_error"]
+    structures = evaluation["structures"]
     yield _figure(
         plots.distribution(structures),
         "Errors of all structures",
@@ -155,23 +155,7 @@ def _all_figures(evaluation: Evaluation) -> Iterator[str]:
         "(b) prediction against the fitted density, (c) fit against the SCF density, (d) density "
         "after one diagonalisation against the SCF density.",
     )
-    yield _figure(
-        plots.trend(structures, "atoms", own, "atoms"),
-        "Error and size",
-        _ranked("One dot a structure.", evaluation["trends"].get("atoms")),
-    )
-    if any("training_distance" in entry for entry in structures):
-        yield _figure(
-            plots.trend(
-                structures, "training_distance", own, "distance from training set / neighbours"
-            ),
-            "Error and distance from the training set",
-            _ranked(
-                "How much the radial surroundings of atoms differ from the nearest ones in the "
-                "training set, mean over a structure's atoms.",
-                evaluation["trends"].get("training_distance"),
-            ),
-        )
+    yield from _trends(evaluation)
     if evaluation["species"]:
         yield _figure(
             plots.species(evaluation["species"]),
@@ -191,6 +175,27 @@ def _all_figures(evaluation: Evaluation) -> Iterator[str]:
         "Neighbours, network and coefficients of one structure at a time; "
         f"{number(1000 * evaluation['seconds']['per_atom'])} ms an atom over all.",
     )
+
+
+def _trends(evaluation: Evaluation) -> Iterator[str]:
+    """The model's own error against what may explain it."""
+    structures, own = evaluation["structures"], evaluation["own_error"]
+    yield _figure(
+        plots.trend(structures, "atoms", own, "atoms"),
+        "Error and size",
+        _ranked("One dot a structure.", evaluation["trends"].get("atoms")),
+    )
+    if any("training_distance" in entry for entry in structures):
+        axis = "distance from training set / neighbours"
+        yield _figure(
+            plots.trend(structures, "training_distance", own, axis),
+            "Error and distance from the training set",
+            _ranked(
+                "How much the radial surroundings of atoms differ from the nearest ones in the "
+                "training set, mean over a structure's atoms.",
+                evaluation["trends"].get("training_distance"),
+            ),
+        )
 
 
 def _parity_figures(structures: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -11,7 +11,6 @@ import numpy as np
 from ase import Atoms, units
 from ase.data import chemical_symbols
 
-from ...basis import Basis
 from ...density import Density, nmae
 from ...density.evaluation.quadrature import check_level
 from ...model import DensityModel
@@ -60,7 +59,8 @@ def judge(
     model: DensityModel,
     reference: Reference,
     settings: Settings | None = None,
-    basis: Basis | None = None,
+    *,
+    same_basis: bool = True,
 ) -> dict[str, Any]:
     """Judge the prediction of one structure.
 
@@ -72,8 +72,8 @@ def judge(
         Made at the model's level of theory.
     settings
         How.
-    basis
-        That of the reference, if it is not the model's: then (b), (c) and errors of
+    same_basis
+        Whether the reference is fitted in the model's basis. If not, (b), (c) and errors of
         coefficients are left out, because the fits differ by more than the prediction.
 
     Returns
@@ -92,7 +92,7 @@ def judge(
     predicting = time.perf_counter() - start
     predicted = Density(atoms, model.basis, coefficients)
     fitted = None
-    if basis is None:
+    if same_basis:
         fitted = Density(atoms, model.basis, reference.coefficients)
     result = {
         "id": reference.id,
@@ -118,37 +118,46 @@ def _densities(
     reference: Reference, predicted: Density, fitted: Density | None, settings: Settings
 ) -> dict[str, Any]:
     """Figures (a) to (d), the reasons for those that are missing, errors of atoms."""
-    atoms = predicted.atoms
     orbitals, missing = _orbitals(reference, predicted, settings)
     if fitted is None:
         reason = "model and data set have different auxiliary bases"
         missing |= {_B: reason, _C: reason}
-    numbers = {"numbers": atoms.numbers.tolist()}
-    if atoms.pbc.any():
-        if fitted is None:
+        if not orbitals:
             raise ValueError(
-                f"structure {reference.id} is periodic and fitted in another basis than the "
-                "model's: there is nothing to compare; use a data set in the model's basis"
+                f"structure {reference.id}: {missing[_A]}, and its fit is in another basis than "
+                "the model's: there is nothing to compare"
             )
-        parts = None
-        if predicted.basis.atomic_densities:
-            parts = crystal_atom_errors(predicted, predicted - fitted, settings.level)
-        figures = {_B: nmae(predicted, fitted)}
-        return {**figures, "missing": missing, "per_atom": {**numbers, **_errors(parts)}}
-    if fitted is None and not orbitals:
-        raise ValueError(
-            f"structure {reference.id}: {missing[_A]}, and its fit is in another basis than the "
-            "model's: there is nothing to compare"
-        )
+    if fitted is not None and predicted.atoms.pbc.any():
+        found = _crystal(predicted, fitted, settings)
+    else:
+        found = _molecule(predicted, fitted, orbitals, settings)
+    found["per_atom"]["numbers"] = predicted.atoms.numbers.tolist()
+    return {**found, "missing": missing}
+
+
+def _crystal(predicted: Density, fitted: Density, settings: Settings) -> dict[str, Any]:
+    """Figure (b), and errors of atoms."""
+    parts = None
+    if predicted.basis.atomic_densities:
+        parts = crystal_atom_errors(predicted, predicted - fitted, settings.level)
+    return {_B: nmae(predicted, fitted), "per_atom": _errors(parts)}
+
+
+def _molecule(
+    predicted: Density,
+    fitted: Density | None,
+    orbitals: dict[str, Callable[[np.ndarray], np.ndarray]],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Figures that orbitals and fit allow, errors of atoms and their multipoles."""
+    atoms, electrons = predicted.atoms, predicted.number_of_electrons
     differences = _differences(predicted, fitted, orbitals)
     divided = _B if fitted is not None else _A
     found = integrate(differences, atoms, settings.level, predicted.basis, divided)
-    electrons = predicted.number_of_electrons
     return {
         **{name: 100 * value / electrons for name, value in found.absolute.items()},
-        "missing": missing,
         "squared_error": found.squared[divided],
-        "per_atom": {**numbers, **_errors(found.atoms)},
+        "per_atom": _errors(found.atoms),
         **_multipoles(found.multipoles, atoms.numbers),
     }
 
