@@ -13,10 +13,9 @@ from pathlib import Path
 from ase.io import read
 from tqdm import tqdm
 
-from ase_rholearn import load_model
 from ase_rholearn.references.pyscf import PySCF
 from ase_rholearn.training.data import DataSet, split_ids
-from ase_rholearn.training.evaluation import evaluate
+from ase_rholearn.training.evaluation import Job, Reporting, Settings, evaluate_models
 from ase_rholearn.training.generation import generate
 from ase_rholearn.training.options import GenerateOptions, TrainOptions, load_options
 
@@ -27,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=RECIPE / "work" / "test-data")
     parser.add_argument("--level", type=int, default=2, help="quality of the quadrature, 0 to 5")
+    parser.add_argument("--page", action="store_true", help="write evaluation/report.html too")
     arguments = parser.parse_args()
     making = load_options(GenerateOptions, RECIPE / "generate.yaml")
     training = load_options(TrainOptions, RECIPE / "train.yaml")
@@ -46,14 +46,21 @@ def main() -> None:
             making.workers.workers(),
             on_progress=lambda progress: bar.update(progress.done + progress.failed - bar.n),
         )
-    model = load_model(RECIPE / "model.pt", "cpu")
-    references = [dataset.load(name) for name in held_out]
-    with tqdm(total=len(references), unit="structure") as bar:
-        result = evaluate(model, references, level=arguments.level, on_progress=bar.update)
-    print(f"{len(references)} clusters that the model has not seen")
+    job = Job("water-pbe", dataset.folder, Settings(arguments.level), device="cpu")
+    with tqdm(total=len(held_out), unit="structure") as bar:
+        [result] = evaluate_models(
+            [job],
+            held_out,
+            arguments.work / "evaluation",
+            Reporting(page=arguments.page),
+            workers=making.workers.workers(),
+            on_progress=lambda progress: bar.update(progress.done - bar.n),
+        )
+    print(f"{len(held_out)} clusters that the model has not seen")
     print(f"{'':44} {'mean':>9} {'worst':>9}")
     for name, meaning in result["meaning"].items():
-        print(f"{meaning:44} {result['mean'][name]:9.4f} {result['worst'][name]:9.4f}")
+        if name in result["mean"]:
+            print(f"{meaning:44} {result['mean'][name]:9.4f} {result['worst'][name]:9.4f}")
 
 
 if __name__ == "__main__":

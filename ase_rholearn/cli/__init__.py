@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import charges, comparison, data, electrostatics, fields, prediction, training
+from . import charges, comparison, data, electrostatics, evaluation, fields, prediction, training
 
 app = typer.Typer(
     name="ase-rholearn",
@@ -26,7 +26,7 @@ for command in (
     training.generate,
     training.fit,
     training.train,
-    training.evaluate,
+    evaluation.evaluate,
     training.export,
     training.options,
 ):

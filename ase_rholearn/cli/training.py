@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tqdm import tqdm
 
 from .progress import following
 
@@ -63,25 +62,6 @@ def train(options: OptionsFile) -> None:
     )
     if is_first():
         typer.echo(f"weights: {result}")
-
-
-def evaluate(
-    options: OptionsFile,
-    part: Annotated[str, typer.Option(help="training, validation or test.")] = "test",
-    level: Annotated[int, typer.Option(min=0, max=5, help="Quality of the quadrature.")] = 2,
-    one_shot: Annotated[bool, typer.Option(help="Compute figure (d), the slow one.")] = True,
-) -> None:
-    """Judge the network of a run on one part of its data set."""
-    from ..training.export import evaluate_run
-    from ..training.options import TrainOptions, load_options
-
-    loaded = load_options(TrainOptions, options)
-    with tqdm(unit="structure", disable=None) as bar:
-        result = evaluate_run(loaded, part, level, one_shot, on_progress=lambda: bar.update())
-    typer.echo(f"{'':44} {'mean':>9} {'worst':>9}")
-    for name, meaning in result["meaning"].items():
-        if name in result["mean"]:
-            typer.echo(f"{meaning:44} {result['mean'][name]:9.4f} {result['worst'][name]:9.4f}")
 
 
 def export(

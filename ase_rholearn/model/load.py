@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
@@ -83,6 +84,15 @@ class DensityModel:
     def __reduce__(self) -> Any:
         basis, output = (self.basis, self.output) if self.is_foreign else (None, None)
         return _load_again, (self.path, str(self.device), self.dtype, basis, output)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that depend on weights, precision and basis alone."""
+        digest = hashlib.sha256(self.basis.to_json().encode())
+        for name, value in sorted(self._model.state_dict().items()):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     @property
     def is_foreign(self) -> bool:

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..files import atomic_write
-from ..model import ModelCard, export_model, load_model
+from ..model import ModelCard, export_model
 from .data import DataSet
-from .evaluation import FIGURES, evaluate
+from .evaluation import FIGURES, Job, Reporting, Settings, evaluate_dataset
+from .evaluation.command import report
+from .evaluation.job import EVALUATION
+from .generation import Progress, Workers
 from .learning.train import load_network
 from .options import TrainOptions
 
@@ -40,36 +42,49 @@ def evaluate_run(
     level: int = 2,
     one_shot: bool = True,
     *,
-    on_progress: Callable[[], None] | None = None,
+    workers: Workers | None = None,
+    reporting: Reporting | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Judge the network of a run, as it is exported, on one part of its data set.
 
-    The result is also written to ``evaluation-<part>.json`` in the run's folder; the one of
-    the test part goes into the card of models that are exported later. See
-    :func:`~ase_rholearn.training.evaluation.evaluate`.
+    The result is also written to ``evaluation-<part>/evaluation.json`` in the run's folder,
+    with a page if ``reporting`` says so; the one of the test part goes into the card of models
+    that are exported later. See :func:`~ase_rholearn.training.evaluation.evaluate_dataset`.
     """
     split = _split(options)
     if part not in split:
         raise ValueError(f"part is {part!r}: give one of {sorted(split)}")
     if not split[part]:
         raise ValueError(f"the {part} part of this run is empty: give split.{part} and train anew")
-    dataset = DataSet.open(options.dataset)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.pt"
+    reporting = reporting or Reporting(page=False)
+    reporting.check()
+    folder = evaluation_folder(options, part)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "model.pt"
         export_run(options, path)
-        model = load_model(path, "cpu")
-        references = (dataset.load(name) for name in split[part])
-        result = evaluate(
-            model, references, level=level, one_shot=one_shot, on_progress=on_progress
+        job = Job(path, options.dataset, Settings(level, one_shot), device="cpu")
+        result = evaluate_dataset(
+            job,
+            split[part],
+            folder=folder,
+            training=split["training"],
+            workers=workers,
+            origin=str(options.output),
+            on_progress=on_progress,
         )
-    with atomic_write(options.output / f"evaluation-{part}.json", "w") as stream:
-        json.dump(result, stream, indent=1)
+        report(job, result, folder, reporting)
     return result
+
+
+def evaluation_folder(options: TrainOptions, part: str) -> Path:
+    """Where the evaluation of a run on one part of its data set is."""
+    return options.output / f"evaluation-{part}"
 
 
 def _card(options: TrainOptions, dataset: DataSet) -> ModelCard:
     split = _split(options)
-    evaluation = options.output / "evaluation-test.json"
+    evaluation = evaluation_folder(options, "test") / EVALUATION
     errors: dict[str, float] = {}
     if evaluation.exists():
         mean = json.loads(evaluation.read_text())["mean"]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Rebuild model.pt from the geometries alone: bash models/water-pbe/rebuild.sh
-# Needs ase-rholearn[train]. Each step goes on where it was interrupted.
+# Needs ase-rholearn[train,view]. Each step goes on where it was interrupted.
 set -euo pipefail
 cd "$(dirname "$0")"
 ase-rholearn generate generate.yaml

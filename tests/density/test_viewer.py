@@ -6,8 +6,6 @@ import base64
 import html
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
+from browser import chromium, needs_browser, used
 
 from ase_rholearn import Basis, Density
 from ase_rholearn.density import Grid
 from ase_rholearn.density.pictures.space import direction
 from ase_rholearn.density.pictures.surface import MOLECULAR
 from ase_rholearn.density.pictures.viewer import Colouring, Field, potential_field, view
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
@@ -122,22 +119,6 @@ def test_mistakes(benzene: Density) -> None:
 # in a browser ----------------------------------------------------------------------------
 
 
-def chromium(folder: Path, *arguments: str) -> str:
-    command = [
-        CHROMIUM or "",
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--enable-unsafe-swiftshader",
-        f"--user-data-dir={folder / 'profile'}",
-        "--window-size=800,600",
-        "--virtual-time-budget=5000",
-        *arguments,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
-    return done.stdout
-
-
 def coloured(pixels: np.ndarray) -> tuple[float, float, float]:
     """Parts of a picture that are blue, orange and white."""
     red, blue = pixels[..., 0], pixels[..., 2]
@@ -145,7 +126,7 @@ def coloured(pixels: np.ndarray) -> tuple[float, float, float]:
     return (blue > red + 0.15).mean(), (red > blue + 0.15).mean(), white.mean()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@needs_browser
 def test_a_browser_draws_it(benzene: Density, tmp_path: Path) -> None:
     """The surfaces of a difference, as they are at first."""
     plt = pytest.importorskip("matplotlib.pyplot")
@@ -204,16 +185,7 @@ document.body.dataset.result = JSON.stringify(result);
 </script>"""
 
 
-def used(page: str, folder: Path, script: str) -> Any:
-    """What a script at the end of a page leaves in the document."""
-    path = folder / "used.html"
-    path.write_text(script.join(page.rsplit("</script>", 1)))
-    found = re.search(r'data-result="([^"]*)"', chromium(folder, "--dump-dom", path.as_uri()))
-    assert found
-    return json.loads(html.unescape(found.group(1)))
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@needs_browser
 def test_every_control_does_what_it_says(benzene: Density, tmp_path: Path) -> None:
     grid = benzene.on_grid(0.3, 2.5)
     towards_right = grid.points() @ direction(benzene.atoms, None)[0]
@@ -236,7 +208,7 @@ def test_every_control_does_what_it_says(benzene: Density, tmp_path: Path) -> No
     assert found["value"] == "0.0135 e/Å³ (0.00200 e/bohr³)"
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@needs_browser
 def test_the_surface_of_a_sphere(tmp_path: Path) -> None:
     """Marching tetrahedra in the browser: a sphere's area, from points and faces."""
     axis = np.linspace(-2, 2, 41)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,13 +53,15 @@ def test_train_evaluate_export(
     """The run is there already, so that this is quick; nothing of it is repeated."""
     options = yaml.safe_load(options_file.read_text())
     assert command("train", options_file)[0] == 0
-    status, out, err = command("evaluate", options_file, "--level", "0", "--no-one-shot")
+    status, out, err = command(
+        "evaluate", options_file, "--level", "0", "--no-one-shot", "--no-page"
+    )
     assert (status, err) == (0, "")
     assert "(a) NMAE against the SCF density, %" in out
     assert "(d)" not in out
-    evaluation = Path(options["output"]) / "evaluation-test.json"
+    evaluation = Path(options["output"]) / "evaluation-test" / "evaluation.json"
     assert evaluation.exists()
-    evaluation.unlink()
+    shutil.rmtree(evaluation.parent)
     path = tmp_path / "model.pt"
     status, out, err = command("export", options_file, "-o", path, "--dtype", "float64")
     assert (status, out, err) == (0, f"wrote {path}\n", "")

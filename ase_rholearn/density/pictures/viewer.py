@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -21,6 +19,7 @@ from ...files import atomic_write
 from ..frame import grid_frame
 from ..grid import Grid
 from .colours import NEGATIVE, NEUTRAL, POSITIVE
+from .html import filled, script_data
 from .space import direction, suitable_isovalue
 from .structure import STICK, skeleton
 from .surface import MOLECULAR
@@ -151,17 +150,16 @@ def view(atoms: Atoms, fields: Mapping[str, Field], *, title: str = "") -> View:
         "softening": _SOFTENING,
         **_model(atoms, [field.grid for field in fields.values()]),
     }
-    text = json.dumps(data, allow_nan=False).replace("</", "<\\/")
     parts = {
         "TITLE": html.escape(title or atoms.get_chemical_formula()),
         "STYLE": (_PAGE / "style.css").read_text(encoding="utf-8"),
         "SCRIPT": "\n".join(
             (_PAGE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS
         ),
-        "DATA": text,
+        "DATA": script_data(data),
     }
     page = (_PAGE / "page.html").read_text(encoding="utf-8")
-    return View(re.sub("@([A-Z]+)@", lambda found: parts[found[1]], page))
+    return View(filled(page, parts))
 
 
 def potential_field(

@@ -1,5 +1,18 @@
-"""How good a model is: figures on references that it was not trained on."""
+"""How good a model is: figures on references that it was not trained on, and their report."""
 
-from .evaluate import FIGURES, evaluate
+from .command import Reporting, evaluate_models
+from .evaluate import evaluate
+from .figures import FIGURES
+from .job import Job, evaluate_dataset
+from .structure import Settings, judge
 
-__all__ = ["FIGURES", "evaluate"]
+__all__ = [
+    "FIGURES",
+    "Job",
+    "Reporting",
+    "Settings",
+    "evaluate",
+    "evaluate_dataset",
+    "evaluate_models",
+    "judge",
+]
