@@ -17,8 +17,9 @@ from ..basis import Basis
 from ..files import temporary_sibling
 from ..torchscript import quiet_torchscript
 from .card import ModelCard
+from .energy import EnergyHead
 from .network import DensityNetwork
-from .wrapper import OUTPUT, CoefficientModel
+from .wrapper import ENERGY, OUTPUT, CoefficientModel
 
 #: Where the basis and the card are in the metadata of the file.
 BASIS_KEY, CARD_KEY = "ase_rholearn:basis", "ase_rholearn:card"
@@ -31,6 +32,7 @@ def export_model(
     path: str | os.PathLike[str],
     *,
     dtype: Literal["float32", "float64"] = "float32",
+    energy: EnergyHead | None = None,
 ) -> None:
     """Write a network as a metatomic model that runs without this package.
 
@@ -46,10 +48,12 @@ def export_model(
         The file, usually ``*.pt``; it appears complete or not at all.
     dtype
         Precision of weights and output.
+    energy
+        Trained energies, which become metatomic's standard output ``energy``.
     """
     if dtype not in ("float32", "float64"):
         raise ValueError(f'dtype is {dtype!r}: give "float32" or "float64"')
-    module = CoefficientModel(network, basis).eval()
+    module = CoefficientModel(network, basis, energy).eval()
     with quiet_torchscript():
         converted = copy.deepcopy(module).to(getattr(torch, dtype))
         model = AtomisticModel(
@@ -69,8 +73,11 @@ def _metadata(basis: Basis, card: ModelCard) -> ModelMetadata:
 
 
 def _capabilities(module: CoefficientModel, basis: Basis, dtype: str) -> ModelCapabilities:
+    outputs = {OUTPUT: ModelOutput(unit="", sample_kind="atom")}
+    if module.energy is not None:
+        outputs[ENERGY] = ModelOutput(unit="eV", sample_kind="atom")
     return ModelCapabilities(
-        outputs={OUTPUT: ModelOutput(unit="", sample_kind="atom")},
+        outputs=outputs,
         atomic_types=list(basis.species),
         interaction_range=module.network.expansion.table.cutoff,
         length_unit="angstrom",
