@@ -1,10 +1,12 @@
 """Energies from the expansion that the density is predicted from: a sum over atoms.
 
-E = sum_i E_z + w_z . (f_z(x_i) - f_z(x_z)), where z is the species of atom i, x_i the expansion
-of its surroundings and x_z that of a lone atom: an atom without neighbours has the energy E_z,
-exactly. The features f are invariants of the expansion and cosines of their projections (A. Rahimi
-and B. Recht, Adv. Neural Inf. Process. Syst. 20, 1177 (2007)), so that the energy has continuous
-forces and takes nothing but E_z from atoms beyond the cutoff.
+E = sum_i E_z + w_z . (f(x_i) - f(x_z)), where z is the species of atom i, x_i the expansion of
+its surroundings and x_z that of a lone atom: an atom without neighbours has the energy E_z,
+exactly. The features f are invariants, shared by all species: channels of the expansion's l = 0
+part, which make pair energies; scalar products of two channels of each l, which make three-body
+energies; and cosines of random or learned projections of these (A. Rahimi and B. Recht, Adv.
+Neural Inf. Process. Syst. 20, 1177 (2007)). The energy has continuous forces, and nothing beyond
+the cutoff changes it.
 
 Everything here can be compiled by TorchScript and depends on nothing but torch.
 """
@@ -13,11 +15,11 @@ Everything here can be compiled by TorchScript and depends on nothing but torch.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from .network import CoupledProduct, Expansion
+from .network import Expansion
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,23 @@ class EnergyOptions:
 
     Attributes
     ----------
-    invariants
-        Invariants of each atom's surroundings that its energy depends on.
+    pairs
+        Channels of the l = 0 part.
+    products
+        Scalar products of channels, for each l.
     gates
-        Cosines of their projections.
+        Cosines of projections of all these.
     """
 
-    invariants: int = 64
-    gates: int = 512
+    pairs: int = 64
+    products: int = 64
+    gates: int = 256
 
     def __post_init__(self) -> None:
-        if self.invariants < 1 or self.gates < 0:
+        if min(self.pairs, self.products, self.gates) < 0 or self.pairs + self.products == 0:
             raise ValueError(
-                f"invariants is {self.invariants} and gates {self.gates}: give at least 1 and 0"
+                f"pairs is {self.pairs}, products {self.products} and gates {self.gates}: give 0 "
+                "or more of each, and some pairs or products"
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -49,49 +55,6 @@ class EnergyOptions:
     def from_dict(cls, data: Mapping[str, Any]) -> "EnergyOptions":
         """The inverse of :meth:`to_dict`."""
         return cls(**data)
-
-
-class AtomicEnergy(torch.nn.Module):
-    """Energy of atoms of one species, relative to a lone one.
-
-    Parameters
-    ----------
-    l_max
-        Highest l of the expansion.
-    lone
-        Expansion of an atom without neighbours: (1, (l_max + 1)^2, n_in).
-    options
-        Architecture.
-    """
-
-    lone: torch.Tensor
-
-    def __init__(self, l_max: int, lone: torch.Tensor, options: EnergyOptions) -> None:
-        super().__init__()
-        size, waves = options.invariants, options.gates
-        self.product = CoupledProduct(l_max, 0, lone.shape[2], size)
-        self.frequencies = torch.nn.Parameter(torch.zeros((size, waves), dtype=torch.float64))
-        self.phase = torch.nn.Parameter(torch.zeros(waves, dtype=torch.float64))
-        self.weight = torch.nn.Parameter(torch.zeros(size + waves, dtype=torch.float64))
-        self.register_buffer("lone", lone.to(torch.float64))
-
-    def forward(self, expansion: torch.Tensor) -> torch.Tensor:
-        """Energies in eV: (n_atoms,)."""
-        return torch.matmul(self.features(expansion), self.weight)
-
-    def features(self, expansion: torch.Tensor) -> torch.Tensor:
-        """Invariants and cosines, minus those of a lone atom: (n_atoms, n_features)."""
-        features = self.of_invariants(self.invariants(torch.cat([self.lone, expansion])))
-        return features[1:] - features[:1]
-
-    def invariants(self, expansion: torch.Tensor) -> torch.Tensor:
-        """(n_atoms, n_invariants)."""
-        return self.product(expansion).squeeze(1)
-
-    def of_invariants(self, invariants: torch.Tensor) -> torch.Tensor:
-        """Features of given invariants, those of a lone atom not subtracted."""
-        waves = torch.cos(torch.matmul(invariants, self.frequencies) + self.phase)
-        return torch.cat([invariants, waves], dim=1)
 
 
 class EnergyHead(torch.nn.Module):
@@ -105,40 +68,60 @@ class EnergyHead(torch.nn.Module):
         Architecture.
     """
 
-    baseline: torch.Tensor
+    lone: torch.Tensor
 
     def __init__(self, expansion: Expansion, options: EnergyOptions) -> None:
         super().__init__()
-        lm_size = (expansion.l_max + 1) ** 2
-        lone = expansion.self_contribution(torch.arange(expansion.n_species), lm_size)
-        self.species = torch.nn.ModuleList(
-            AtomicEnergy(expansion.l_max, one.unsqueeze(0), options) for one in lone
-        )
-        #: energies of lone atoms, eV: (n_species,)
-        self.register_buffer("baseline", torch.zeros(len(lone), dtype=torch.float64))
+        self.l_max = expansion.l_max
+        n_in, n_species = expansion.size, expansion.n_species
+        self.n_invariants = options.pairs + (self.l_max + 1) * options.products
+        n_features = self.n_invariants + options.gates
+        self.pairs = _weights(n_in, options.pairs)
+        #: the two channels of each product: [l, q, product]
+        self.first = _weights(self.l_max + 1, n_in, options.products)
+        self.second = _weights(self.l_max + 1, n_in, options.products)
+        self.frequencies = _weights(self.n_invariants, options.gates)
+        self.phase = _weights(options.gates)
+        self.weight = _weights(n_species, n_features)
+        #: energies of lone atoms, eV
+        self.baseline = _weights(n_species)
+        lm_size = (self.l_max + 1) ** 2
+        lone = expansion.self_contribution(torch.arange(n_species), lm_size)
+        self.register_buffer("lone", lone.to(torch.float64))
 
-    def forward(self, expansion: torch.Tensor, rows: list[torch.Tensor]) -> torch.Tensor:
-        """Energies of the chosen atoms.
+    def forward(self, expansion: torch.Tensor, species: torch.Tensor) -> torch.Tensor:
+        """Energies of atoms.
 
         Parameters
         ----------
         expansion
-            Expansion around all atoms: (n_atoms, (l_max + 1)^2, n_in).
-        rows
-            For each species the atoms wanted.
+            Around the atoms: (n_atoms, (l_max + 1)^2, n_in).
+        species
+            Their species indices: (n_atoms,).
 
         Returns
         -------
         torch.Tensor
-            eV: (n_atoms,), zero for the others.
+            eV: (n_atoms,).
         """
-        energies = expansion.new_zeros(expansion.shape[0])
-        for k, network in enumerate(self.species):
-            one = network(expansion[rows[k]]) + self.baseline[k]
-            energies = energies.index_add(0, rows[k], one)
-        return energies
+        features = self.features(expansion) - self.features(self.lone)[species]
+        return (features * self.weight[species]).sum(dim=1) + self.baseline[species]
+
+    def features(self, expansion: torch.Tensor) -> torch.Tensor:
+        """Invariants, and cosines of their projections: (n_atoms, n_features)."""
+        invariants = self.invariants(expansion)
+        waves = torch.cos(torch.matmul(invariants, self.frequencies) + self.phase)
+        return torch.cat([invariants, waves], dim=1)
+
+    def invariants(self, expansion: torch.Tensor) -> torch.Tensor:
+        """Channels of l = 0, then products of each l: (n_atoms, n_invariants)."""
+        parts = [torch.matmul(expansion[:, 0], self.pairs)]
+        for l in range(self.l_max + 1):
+            part = expansion[:, l * l : (l + 1) * (l + 1)]
+            first = torch.matmul(part, self.first[l])
+            parts.append((first * torch.matmul(part, self.second[l])).sum(dim=1))
+        return torch.cat(parts, dim=1)
 
 
-def atomic_energies_of(head: EnergyHead) -> list[AtomicEnergy]:
-    """The parts of each species, with their type."""
-    return cast("list[AtomicEnergy]", list(head.species))
+def _weights(*shape: int) -> torch.nn.Parameter:
+    return torch.nn.Parameter(torch.zeros(shape, dtype=torch.float64))

@@ -116,7 +116,7 @@ class CoefficientModel(torch.nn.Module):
             expansion = self.network.expansion(
                 species, all_pairs[:, 0], all_pairs[:, 1], all_vectors
             )
-            energies = self.energy(expansion, rows)[selected]
+            energies = self.energy(expansion[selected], species[selected])
             # an atom without neighbours has a gradient too, which is zero
             energies = energies + 0.0 * all_vectors.sum()
             per_atom = outputs[self.energy_output].sample_kind == "atom"

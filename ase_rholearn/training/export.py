@@ -13,6 +13,7 @@ from ..files import atomic_write
 from ..model import ModelCard, export_model, load_model
 from .data import DataSet
 from .evaluation import FIGURES, evaluate
+from .learning.energies import load_energy, validation_figures
 from .learning.train import load_network
 from .options import TrainOptions
 
@@ -31,7 +32,14 @@ def export_run(options: TrainOptions, path: str | os.PathLike[str], dtype: str =
     """
     dataset = DataSet.open(options.dataset)
     network = load_network(options, dataset.basis)
-    export_model(network, dataset.basis, _card(options, dataset), path, dtype=dtype)  # type: ignore[arg-type]
+    export_model(
+        network,
+        dataset.basis,
+        _card(options, dataset),
+        path,
+        dtype=dtype,  # type: ignore[arg-type]
+        energy=load_energy(options.output, network),
+    )
 
 
 def evaluate_run(
@@ -74,6 +82,7 @@ def _card(options: TrainOptions, dataset: DataSet) -> ModelCard:
     if evaluation.exists():
         mean = json.loads(evaluation.read_text())["mean"]
         errors = {name: mean[name] for name in FIGURES if name in mean}
+    errors |= validation_figures(options.output)
     return ModelCard(
         name=options.name,
         description=options.card.description,

@@ -9,6 +9,7 @@ The run's folder holds, in the order in which they appear,
     metrics.jsonl   errors after each epoch
     errors.json     error of each stage
     network.pt      the trained weights, those of the best stage
+    energy.pt       weights of the energies, if the options have that section; see .energies
 
 Each stage that is there is not repeated, so that an interrupted run goes on where it was.
 """
@@ -35,6 +36,7 @@ from ...model import DensityNetwork, build_network
 from ..data import DataSet, groups_by, read_split, split_ids, write_split
 from ..options import TrainOptions
 from .closed_form import initialize, solve_readout
+from .energies import train_energies
 from .module import (
     DensityTraining,
     SeededSampler,
@@ -76,6 +78,7 @@ def train(
     result = output / "network.pt"
     if result.exists():
         say(f"{result} is there already")
+        _train_energies(options, dataset, split, say)
         return result
 
     torch.manual_seed(options.seed)
@@ -116,7 +119,19 @@ def train(
     with atomic_write(output / "errors.json", "w") as stream:
         json.dump(errors, stream, indent=1)
     _save(network, result)
+    _train_energies(options, dataset, split, say)
     return result
+
+
+def _train_energies(
+    options: TrainOptions, dataset: DataSet, split: dict[str, list[str]], say: Say
+) -> None:
+    """The stage after the density, if the options ask for it."""
+    if options.energy is not None:
+        network = load_network(options, dataset.basis)
+        train_energies(
+            options.energy, options.output, network, dataset, split, seed=options.seed, say=say
+        )
 
 
 def load_network(options: TrainOptions, basis: Basis) -> DensityNetwork:
@@ -174,8 +189,12 @@ def _prepare_folder(options: TrainOptions, dataset: DataSet) -> dict[str, list[s
 
 
 def _relevant(options: dict[str, Any]) -> dict[str, Any]:
-    """Options without the card, and without paths, which may be written differently later."""
-    kept = {k: v for k, v in options.items() if k not in ("dataset", "output", "card")}
+    """Options without the card, and without paths, which may be written differently later.
+
+    Energies may be added to a run that has ended; their stage checks its own options.
+    """
+    left_out = ("dataset", "output", "card", "energy")
+    kept = {k: v for k, v in options.items() if k not in left_out}
     kept["split"] = {k: v for k, v in kept.get("split", {}).items() if k != "file"}
     return kept
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from ...model import NeighborDensity, NetworkOptions
 from ..learning.closed_form import ClosedForm
+from .energy import EnergyTrainingOptions
 from .section import Section
 
 
@@ -109,6 +110,7 @@ class TrainOptions(Section):
     loss: LossOptions = Field(default_factory=LossOptions)
     start: StartOptions = Field(default_factory=StartOptions)
     gradient: GradientOptions = Field(default_factory=GradientOptions)
+    energy: EnergyTrainingOptions | None = None
     card: CardOptions = Field(default_factory=CardOptions)
     seed: int = Field(0, description="of gates and batches")
 
