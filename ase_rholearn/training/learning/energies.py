@@ -398,14 +398,3 @@ def _state(head: EnergyHead) -> dict[str, torch.Tensor]:
 def _size(parameter: torch.Tensor) -> float:
     """Root mean square of the weights, or 1 where they are all zero."""
     return float(parameter.detach().square().mean().sqrt()) or 1.0
-
-
-__all__ = [
-    "EnergyErrors",
-    "composition_errors",
-    "energy_errors",
-    "energy_loss",
-    "load_energy",
-    "predict_energies",
-    "train_energies",
-]

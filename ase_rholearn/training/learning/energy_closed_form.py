@@ -55,9 +55,9 @@ class EnergyPrior:
         Size of the gates in the prior, relative to the invariants.
     """
 
-    length: float = 0.4
+    length: float = 0.6
     decay: float = 3.0
-    common: float = 0.5
+    common: float = 0.8
     share: float = 1.0
     angular: float = 1.5
     gate_scale: float = 1.0
@@ -128,9 +128,9 @@ class _Draws:
 def _normalize(head: EnergyHead, samples: Sequence[EnergySample], angular: float) -> None:
     """Scale invariants to unit variance over the atoms: pairs together, products of each l."""
     invariants = torch.cat([head.invariants(s.expansion) for s in samples])
-    variances = invariants.var(dim=0)
+    variances = invariants.var(dim=0, correction=0)
     n_pairs, n_products = head.pairs.shape[1], head.first.shape[2]
-    head.pairs /= _root_mean(variances[:n_pairs])
+    head.pairs.div_(_root_mean(variances[:n_pairs]))
     for l in range(head.l_max + 1):
         start = n_pairs + l * n_products
         scale = _root_mean(variances[start : start + n_products]) * angular**l
@@ -232,7 +232,7 @@ def set_weights(head: EnergyHead, solution: torch.Tensor) -> None:
     size = n_species * n_features
     with torch.no_grad():
         head.weight.copy_(solution[:size].reshape(n_species, n_features))
-        head.baseline += solution[size:]
+        head.baseline.add_(solution[size:])
 
 
 def _equations(

@@ -17,6 +17,7 @@ from ...basis import Basis
 from ...model.network import Expansion
 from ...model.systems import to_system
 from ...references.reference import Reference
+from ...torchscript import quiet_torchscript
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,7 @@ def _sample(reference: Reference, expansion: Expansion, basis: Basis) -> EnergyS
     )
 
 
-def pair_slopes(
-    expansion: Expansion, species: torch.Tensor, vectors: torch.Tensor
-) -> torch.Tensor:
+def pair_slopes(expansion: Expansion, species: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     """Derivatives of what neighbours add, see :class:`EnergySample`.
 
     Parameters
@@ -142,7 +141,7 @@ def pair_slopes(
     for axis in range(3):
         direction = torch.zeros_like(vectors)
         direction[:, axis] = 1.0
-        with forward_mode.dual_level():
+        with quiet_torchscript(), forward_mode.dual_level():  # torch scripts its own rules
             moved = forward_mode.make_dual(vectors, direction)
             slope = forward_mode.unpack_dual(expansion(species, alone, alone, moved)).tangent
         if slope is None:  # no pairs at all

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from pydantic import Field, model_validator
 
 from ...model import EnergyOptions
@@ -15,9 +17,9 @@ class EnergyTrainingOptions(Section):
     pairs: int = Field(64, ge=0, description="features that depend on pairs of atoms")
     products: int = Field(64, ge=0, description="features of three atoms, for each l")
     gates: int = Field(256, ge=0, description="cosines of projections of all these")
-    length: float = Field(0.4, gt=0, description="over which interactions vary, Angstrom")
+    length: float = Field(0.6, gt=0, description="over which interactions vary, Angstrom")
     decay: float = Field(3.0, ge=0, description="power of the distance with which they fade")
-    common: float = Field(0.5, ge=0, le=1, description="share that all neighbours have in common")
+    common: float = Field(0.8, ge=0, le=1, description="share that all neighbours have in common")
     share: float = Field(1.0, ge=0, description="variance that all species have in common")
     angular: float = Field(1.5, gt=0, description="factor by which each l varies less")
     gate_scale: float = Field(1.0, gt=0, description="spread of the phases of the cosines")
@@ -36,19 +38,18 @@ class EnergyTrainingOptions(Section):
     epochs: int = Field(0, ge=0, description="of gradient training after the closed form")
     batch_size: int = Field(8, ge=1, description="structures a step")
     learning_rate: float = Field(
-        0.003, gt=0, description="largest step of the one-cycle schedule, relative to the weights"
+        0.0005, gt=0, description="largest step of the one-cycle schedule, relative to the weights"
     )
 
     def architecture(self) -> EnergyOptions:
         """The same for :class:`~ase_rholearn.model.EnergyHead`."""
-        return EnergyOptions(**self._of(EnergyOptions))
+        return EnergyOptions(pairs=self.pairs, products=self.products, gates=self.gates)
 
     def prior(self) -> EnergyPrior:
-        """The same for :func:`~ase_rholearn.training.learning.energy_closed_form.initialize_energy`."""
-        return EnergyPrior(**self._of(EnergyPrior))
-
-    def _of(self, kind: type) -> dict[str, float]:
-        return {name: getattr(self, name) for name in kind.__dataclass_fields__}
+        """The same for the closed form."""
+        return EnergyPrior(
+            **{entry.name: getattr(self, entry.name) for entry in fields(EnergyPrior)}
+        )
 
     @model_validator(mode="after")
     def _check(self) -> EnergyTrainingOptions:
