@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -234,7 +235,10 @@ def test_saved_model_equals_eager_one(
 def test_metatomic_calculator_agrees(energy_file: Path) -> None:
     metatomic_ase = pytest.importorskip("metatomic_ase")
     with quiet_torchscript():
-        other = metatomic_ase.MetatomicCalculator(energy_file, device="cpu", check_consistency=True)
+        # without stress, which it would divide by the volume of a molecule too
+        other = metatomic_ase.MetatomicCalculator(
+            energy_file, device="cpu", check_consistency=True, do_gradients_with_energy=False
+        )
     for atoms in (rattled(molecule("CH3CH2OH")), triclinic(), Atoms("H")):
         theirs = atoms.copy()
         theirs.calc, atoms.calc = other, RhoCalculator(energy_file, device="cpu")
@@ -253,7 +257,9 @@ def test_dynamics_agree(energy_file: Path) -> None:
     from ase.md.verlet import VelocityVerlet
 
     with quiet_torchscript():
-        other = metatomic_ase.MetatomicCalculator(energy_file, device="cpu", neighbor_skin=0.0)
+        other = metatomic_ase.MetatomicCalculator(
+            energy_file, device="cpu", neighbor_skin=0.0, do_gradients_with_energy=False
+        )
     ends = []
     for calculator in (RhoCalculator(energy_file, device="cpu"), other):
         atoms = molecule("CH3OH")
@@ -340,6 +346,14 @@ def test_model_without_energies_says_so(model_file: Path) -> None:
 
 def test_shipped_model_has_no_energies() -> None:
     assert not load_model("water-pbe", "cpu").has_energy
+
+
+def test_examples_of_the_documentation_run(energy_file: Path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(energy_file.parent)
+    text = (Path(__file__).parents[2] / "docs" / "energies.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, {})
+    assert float(capfd.readouterr().out.split()[0]) < -2000
 
 
 def test_empty_architecture_is_refused() -> None:

@@ -104,9 +104,9 @@ def train_energies(
     if _finished(result, options):
         say(f"{result} is there already")
         return result
-    basis, expansion = dataset.basis, network.expansion
+    basis = dataset.basis
     training, validation = (
-        prepare_energies(map(dataset.load, split[part]), expansion, basis)
+        prepare_energies(map(dataset.load, split[part]), network.expansion, basis)
         for part in ("training", "validation")
     )
     if not training:
@@ -119,9 +119,7 @@ def train_energies(
 
     start = output / "energy-start.pt"
     if not _finished(start, options):
-        head = EnergyHead(expansion, options.architecture())
-        initialize_energy(head, expansion.table, training, options.prior(), seed)
-        solve_energy(head, training, validation, options, basis)
+        head, _ = new_energy(network, training, validation, options, basis, seed)
         _save(start, head, options)
     head = read_energy(start, network)
     errors["start"] = energy_errors(head, judged)
@@ -210,6 +208,21 @@ def composition_errors(
     atoms = fit_composition(training, n_species)
     energy = [(s.composition(n_species) @ atoms - s.energies) / s.counts for s in judged]
     return _errors(energy, [s.forces for s in judged])
+
+
+def new_energy(
+    network: DensityNetwork,
+    training: Sequence[EnergySample],
+    validation: Sequence[EnergySample],
+    options: EnergyTrainingOptions,
+    basis: Basis,
+    seed: int = 0,
+) -> tuple[EnergyHead, float]:
+    """Energies in closed form, and the ridge term that was best on the validation part."""
+    head = EnergyHead(network.expansion, options.architecture())
+    initialize_energy(head, network.expansion.table, training, options.prior(), seed)
+    ridge = solve_energy(head, training, validation, options, basis)
+    return head, ridge
 
 
 def solve_energy(
