@@ -5,7 +5,7 @@ each, up to 700 K), judges them on others, exports a double-precision model, and
 dynamics at constant energy through RhoCalculator and through metatomic's own calculator. Run
 
     python benchmarks/energy_md.py            # molecules: some minutes
-    python benchmarks/energy_md.py --water 60 # clusters of water, references made on the spot
+    python benchmarks/energy_md.py --water 60 # water, references made on the spot
 """
 
 import argparse
@@ -48,7 +48,7 @@ TRAINING, VALIDATION = 250, 25
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--water", type=int, default=0, help="clusters of water to make")
+    parser.add_argument("--water", type=int, default=0, help="structures of water")
     parser.add_argument("--work", type=Path, default=MODELS / "water-pbe" / "work" / "energies")
     parser.add_argument("--epochs", type=int, default=0, help="of gradient training")
     parser.add_argument("--steps", type=int, default=1000)
@@ -114,8 +114,8 @@ def train(
 
 
 def run_dynamics(references: Sequence[Reference], path: Path, steps: int) -> None:
-    """The first test structure of at least ten atoms, 0.5 fs, velocities of 300 K."""
-    atoms = next(r.atoms for r in references if len(r.atoms) > 8)
+    """The first test structure of at least six atoms, 0.5 fs, velocities of 300 K."""
+    atoms = next(r.atoms for r in references if len(r.atoms) >= 6)
     with quiet_torchscript():
         theirs = MetatomicCalculator(
             path, device="cpu", neighbor_skin=0.0, do_gradients_with_energy=False
@@ -154,8 +154,9 @@ def nve(start: Atoms, calculator: Calculator, steps: int) -> tuple[np.ndarray, n
 
 
 def water(count: int, folder: Path) -> tuple[list[Reference], Basis]:
-    """The smallest clusters of the water model at PBE/def2-SVP; what is done is kept."""
-    structures = sorted(read(MODELS / "water-pbe" / "water-clusters.xyz", ":"), key=len)[:count]
+    """Molecules and pairs of the water model's clusters at PBE/def2-SVP; what is done is kept."""
+    clusters = read(MODELS / "water-pbe" / "water-clusters.xyz", ":")
+    structures = [atoms for atoms in clusters if len(atoms) <= 6][:count]
     basis = Basis.from_shells({"H": [(0, [1.0])], "O": [(0, [1.0])]})  # densities do not matter
     level = KohnSham("PBE", "def2-svp", grid_level=2)
     folder.mkdir(parents=True, exist_ok=True)

@@ -80,13 +80,15 @@ def evaluate_potential(
     # as for coefficients, without the profiling executor
     with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
         block = model([system], options, check_consistency=False)[ENERGY].block()
-        block.values.sum().backward()
+        gradient, virial = torch.autograd.grad(
+            block.values.sum(), (positions, strain), materialize_grads=True
+        )
     energies = np.zeros(len(atoms))
     energies[block.samples.column("atom").cpu().numpy()] = _array(block.values.squeeze(1))
     stress = None
     if atoms.pbc.all():
-        stress = full_3x3_to_voigt_6_stress(_array(strain.grad) / atoms.get_volume())
-    return Potential(energies, -_array(positions.grad), stress)
+        stress = full_3x3_to_voigt_6_stress(_array(virial) / atoms.get_volume())
+    return Potential(energies, -_array(gradient), stress)
 
 
 def _differentiable(plain: System, positions: torch.Tensor, strain: torch.Tensor) -> System:
@@ -103,6 +105,5 @@ def _differentiable(plain: System, positions: torch.Tensor, strain: torch.Tensor
     return system
 
 
-def _array(values: torch.Tensor | None) -> np.ndarray:
-    assert values is not None
+def _array(values: torch.Tensor) -> np.ndarray:
     return values.detach().to(device="cpu", dtype=torch.float64).numpy()
