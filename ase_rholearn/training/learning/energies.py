@@ -104,9 +104,8 @@ def train_energies(
     if _finished(result, options):
         say(f"{result} is there already")
         return result
-    basis = dataset.basis
     training, validation = (
-        prepare_energies(map(dataset.load, split[part]), network.expansion, basis)
+        prepare_energies(map(dataset.load, split[part]), network.expansion, dataset.basis)
         for part in ("training", "validation")
     )
     if not training:
@@ -114,27 +113,25 @@ def train_energies(
             f"{dataset.folder}: no training structure has an energy; leave out the section energy"
         )
     judged = validation or training
-    name = "validation" if validation else "training"
-    errors = {"composition": composition_errors(training, judged, len(basis.species))}
+    name = f"{'validation' if validation else 'training'} error"
 
     start = output / "energy-start.pt"
     if not _finished(start, options):
-        head, _ = new_energy(network, training, validation, options, basis, seed)
+        head, _ = new_energy(network, training, validation, options, dataset.basis, seed)
         _save(start, head, options)
     head = read_energy(start, network)
-    errors["start"] = energy_errors(head, judged)
-    say(f"energies, closed form: {name} error {errors['start']}")
-
+    errors = energy_errors(head, judged)
+    say(f"energies, closed form: {name} {errors}")
     if options.epochs > 0:
         refine_energy(head, training, validation, options, output, seed)
-        errors["gradient"] = energy_errors(head, judged)
-        say(f"energies, gradient training: {name} error {errors['gradient']}")
-        if errors["gradient"].loss(options.energy_weight) > errors["start"].loss(
-            options.energy_weight
-        ):
-            head, errors["gradient"] = read_energy(start, network), errors["start"]
-    best = errors.get("gradient", errors["start"])
-    _add_errors(output / "errors.json", errors["composition"], best)
+        refined = energy_errors(head, judged)
+        say(f"energies, gradient training: {name} {refined}")
+        if refined.loss(options.energy_weight) < errors.loss(options.energy_weight):
+            errors = refined
+        else:  # gradients may spoil what the closed form had reached
+            head = read_energy(start, network)
+    nothing = composition_errors(training, judged, len(dataset.basis.species))
+    _add_errors(output / "errors.json", nothing, errors)
     _save(result, head, options)
     return result
 
