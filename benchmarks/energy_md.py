@@ -128,12 +128,13 @@ def run_dynamics(references: Sequence[Reference], path: Path, steps: int) -> Non
         drift = np.polyfit(np.arange(len(energies)) * 0.5e-3, energies / len(atoms), 1)[0]
         name = type(calculator).__name__
         print(
-            f"{name}: {steps} steps of {atoms.get_chemical_formula()}, drift "
+            f"{name}: {len(energies) - 1} steps of {atoms.get_chemical_formula()}, drift "
             f"{1e3 * drift:+.4f} meV/atom/ps, fluctuation {1e3 * energies.std():.3f} meV, "
             f"{1e3 * runs[-1][2] / steps:.1f} ms CPU a step"
         )
-    first, second = (run[0] for run in runs)
-    for end in (100, steps):
+    length = min(len(run[0]) for run in runs)
+    first, second = (run[0][:length] for run in runs)
+    for end in (100, length - 1):
         apart = np.abs(first[: end + 1] - second[: end + 1]).max()
         print(f"positions of both over {end} steps: {apart:.1e} Angstrom apart at most")
     print(f"farthest that an atom moved: {np.abs(first - first[0]).max():.2f} Angstrom")
@@ -147,9 +148,13 @@ def nve(start: Atoms, calculator: Calculator, steps: int) -> tuple[np.ndarray, n
     atoms.calc = calculator
     dynamics = VelocityVerlet(atoms, 0.5 * units.fs)
     positions, energies = [], []
-    for _ in dynamics.irun(steps):
-        positions.append(atoms.positions.copy())
-        energies.append(atoms.get_total_energy())
+    try:
+        for _ in dynamics.irun(steps):
+            positions.append(atoms.positions.copy())
+            energies.append(atoms.get_total_energy())
+    except ValueError as error:  # atoms fell into each other: too few training structures
+        print(f"the dynamics broke after {len(energies)} steps: {error}")
+        positions = positions[: len(energies)]
     return np.array(positions), np.array(energies)
 
 
