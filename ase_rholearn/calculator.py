@@ -54,6 +54,12 @@ if TYPE_CHECKING:
 #: Properties that follow from the density; they win over those of ``base``.
 _DENSITY_PROPERTIES = ("dipole", "charges")
 
+#: Properties that follow from the energies of a model; they come from one source together.
+_ENERGY_PROPERTIES = ("energy", "free_energy", "forces", "stress", "energies")
+
+#: What ``energy`` may be.
+_ENERGY_CHOICES = ("auto", "model", None)
+
 
 class RhoCalculator(Calculator):
     """Electron density of ``Atoms``, and what follows from it, by a trained model.
@@ -69,6 +75,11 @@ class RhoCalculator(Calculator):
     base
         Another ASE calculator, for energy, forces, stress and whatever else it has. Where
         both have a property (dipole, charges), that of the density wins.
+    energy
+        Where energy, forces and stress come from, always all of them from one place.
+        ``"auto"``: from ``base`` if there is one, otherwise from the model if its file has
+        energies. ``"model"``: from the model, also if there is a ``base``, which then gives the
+        rest; an error if the file has no energies. None: from ``base`` alone.
     charges_scheme
         How ``get_charges`` divides the density among the atoms: ``"hirshfeld"``, or another
         scheme of :meth:`Density.charges`. It can be set later too, which makes charges that
@@ -89,7 +100,13 @@ class RhoCalculator(Calculator):
     ``charges``    (natoms,) e, by the scheme that ``charges_scheme`` names: ``"hirshfeld"``
                    shares in proportion to the model's densities of free atoms, ``"voronoi"``
                    gives each nucleus the region nearest to it
+    ``energy``     eV, where the model's file has energies (``energies``: those of the atoms;
+                   ``free_energy``: the same as ``energy``), on the scale of its references
+    ``forces``     (natoms, 3) eV/Angstrom, minus the gradient of the energy
+    ``stress``     (6,) eV/Angstrom^3, of structures that are periodic in three directions
     =============  ==========================================================================
+
+    One evaluation of the model gives energy, forces and stress together.
 
     The total charge is ``atoms.info["charge"]`` or the sum of initial charges; changing it
     invalidates cached results. A calculator can be copied and pickled (the model is loaded
@@ -106,6 +123,7 @@ class RhoCalculator(Calculator):
         device: str | None = None,
         dtype: str | None = None,
         base: Calculator | None = None,
+        energy: str | None = "auto",
         charges_scheme: str = "hirshfeld",
         basis: Basis | str | os.PathLike[str] | None = None,
         output: str | None = None,
@@ -114,25 +132,45 @@ class RhoCalculator(Calculator):
         if unknown:
             raise TypeError(
                 f"RhoCalculator has no arguments {sorted(unknown)}: it takes model, device, "
-                "dtype, base, charges_scheme, basis and output"
+                "dtype, base, energy, charges_scheme, basis and output"
             )
         if base is not None and not hasattr(base, "get_property"):
             raise TypeError(f"base is a {type(base).__name__}: give an ASE calculator")
+        if energy not in _ENERGY_CHOICES:
+            known = ", ".join(map(repr, _ENERGY_CHOICES))
+            raise ValueError(f"energy is {energy!r}: give one of {known}")
         self._arguments: dict[str, Any] = {
             "model": os.fspath(model),
             "device": device,
             "dtype": dtype,
+            "energy": energy,
             "basis": basis,
             "output": output,
         }
         self.model: DensityModel = load_model(model, device, dtype, basis=basis, output=output)
+        if energy == "model" and not self.model.has_energy:
+            raise ValueError(
+                f"energy is 'model', but the model {self.model.card.name!r} has no energies: "
+                "train it with an `energy:` section, or give base=, a calculator that has them"
+            )
         self.base = base
+        self._own_energy = energy == "model" or (
+            energy == "auto" and base is None and self.model.has_energy
+        )
         self._cached: Density | None = None
         super().__init__()
         self.charges_scheme = charges_scheme
-        if base is not None:
-            extra = [p for p in base.implemented_properties if p not in _DENSITY_PROPERTIES]
-            self.implemented_properties = [*_DENSITY_PROPERTIES, *extra]
+        self.implemented_properties = self._own_properties() + self._properties_of_base()
+
+    def _own_properties(self) -> list[str]:
+        return [*_DENSITY_PROPERTIES, *(_ENERGY_PROPERTIES if self._own_energy else ())]
+
+    def _properties_of_base(self) -> list[str]:
+        """Those that nothing here gives."""
+        if self.base is None:
+            return []
+        own = self._own_properties()
+        return [p for p in self.base.implemented_properties if p not in own]
 
     @property
     def charges_scheme(self) -> str:
@@ -163,9 +201,31 @@ class RhoCalculator(Calculator):
                 self.results["dipole"] = self.get_density().dipole()
             elif name == "charges":
                 self.results["charges"] = self.get_density().charges(self.charges_scheme)
+            elif self._own_energy and name in _ENERGY_PROPERTIES:
+                self._calculate_potential(name)
             else:
                 assert self.base is not None  # ASE asks for implemented properties only
                 self.results[name] = self.base.get_property(name, self.atoms)
+
+    def _calculate_potential(self, name: str) -> None:
+        """All that one evaluation of the model's energies gives, if it is not known yet."""
+        assert self.atoms is not None
+        if name == "stress" and not self.atoms.pbc.all():
+            raise PropertyNotImplementedError(
+                f"atoms is periodic along {int(self.atoms.pbc.sum())} directions: there is stress "
+                "only where it is periodic in three"
+            )
+        if "energy" in self.results:
+            return
+        potential = self.model.potential(self.atoms)
+        self.results.update(
+            energy=potential.energy,
+            free_energy=potential.energy,
+            energies=potential.energies,
+            forces=potential.forces,
+        )
+        if potential.stress is not None:
+            self.results["stress"] = potential.stress
 
     def get_property(
         self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
@@ -195,7 +255,10 @@ class RhoCalculator(Calculator):
         arguments = dict(self._arguments)
         if isinstance(arguments["basis"], Basis):
             arguments["basis"] = arguments["basis"].to_json()
-        return {name: value for name, value in arguments.items() if value is not None}
+        if arguments["energy"] == "auto":  # the default; None means something else
+            del arguments["energy"]
+        kept = {name: value for name, value in arguments.items() if value is not None}
+        return {**kept, "energy": None} if arguments.get("energy", "") is None else kept
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RhoCalculator:
         twin = RhoCalculator(**self._arguments, base=copy.deepcopy(self.base, memo))

@@ -17,8 +17,9 @@ from ..basis import Basis
 from ..files import temporary_sibling
 from ..torchscript import quiet_torchscript
 from .card import ModelCard
+from .energy import EnergyHead
 from .network import DensityNetwork
-from .wrapper import OUTPUT, CoefficientModel
+from .wrapper import ENERGY, OUTPUT, CoefficientModel
 
 #: Where basis, card and architecture are in the metadata of the file.
 BASIS_KEY, CARD_KEY = "ase_rholearn:basis", "ase_rholearn:card"
@@ -32,6 +33,7 @@ def export_model(
     path: str | os.PathLike[str],
     *,
     dtype: Literal["float32", "float64"] = "float32",
+    energy: EnergyHead | None = None,
 ) -> None:
     """Write a network as a metatomic model that runs without this package.
 
@@ -47,10 +49,12 @@ def export_model(
         The file, usually ``*.pt``; it appears complete or not at all.
     dtype
         Precision of weights and output.
+    energy
+        Trained energies, which become metatomic's standard output ``energy``.
     """
     if dtype not in ("float32", "float64"):
         raise ValueError(f'dtype is {dtype!r}: give "float32" or "float64"')
-    module = CoefficientModel(network, basis).eval()
+    module = CoefficientModel(network, basis, energy).eval()
     with quiet_torchscript():
         converted = copy.deepcopy(module).to(getattr(torch, dtype))
         model = AtomisticModel(
@@ -74,8 +78,11 @@ def _metadata(network: DensityNetwork, basis: Basis, card: ModelCard) -> ModelMe
 
 
 def _capabilities(module: CoefficientModel, basis: Basis, dtype: str) -> ModelCapabilities:
+    outputs = {OUTPUT: ModelOutput(unit="", sample_kind="atom")}
+    if module.energy is not None:
+        outputs[ENERGY] = ModelOutput(unit="eV", sample_kind="atom")
     return ModelCapabilities(
-        outputs={OUTPUT: ModelOutput(unit="", sample_kind="atom")},
+        outputs=outputs,
         atomic_types=list(basis.species),
         interaction_range=module.network.range,
         length_unit="angstrom",

@@ -29,9 +29,10 @@ from ..torchscript import quiet_torchscript
 from .card import ModelCard
 from .export import BASIS_KEY, CARD_KEY
 from .others import EXTENSIONS, anonymous_card, as_basis, coefficient_output
+from .potential import Potential, evaluate_potential
 from .shipped import find_model
 from .systems import to_system
-from .wrapper import OUTPUT
+from .wrapper import ENERGY, OUTPUT
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -56,6 +57,8 @@ class DensityModel:
     device : torch.device
     output : str
         Name of the model's output that holds coefficients.
+    has_energy : bool
+        Whether the model has an output ``energy``.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class DensityModel:
         capabilities = model.capabilities()
         self.dtype: str = capabilities.dtype
         self.cutoff = float(capabilities.interaction_range)
+        self.has_energy: bool = ENERGY in capabilities.outputs
         self._model = model
         self._neighbors = model.requested_neighbor_lists()
 
@@ -151,6 +155,24 @@ class DensityModel:
         """Flat vectors of one or more structures, in e/bohr^1.5."""
         tensor = self.predict(structures)
         return from_tensormap(self.basis, [atoms.numbers for atoms in structures], tensor)
+
+    def potential(self, atoms: Atoms) -> Potential:
+        """Energy, forces and stress of a structure, by one evaluation of the model.
+
+        Raises
+        ------
+        ValueError
+            The model has no output ``energy``, or does not know the structure's species.
+        """
+        if not self.has_energy:
+            raise ValueError(
+                f"the model {self.card.name!r} has no energies: train it with an `energy:` "
+                "section, and export it again"
+            )
+        self.check(atoms)
+        return evaluate_potential(
+            self._model, self._neighbors, atoms, _DTYPES[self.dtype], self.device
+        )
 
 
 def load_model(

@@ -9,14 +9,18 @@ from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatomic.torch import ModelOutput, NeighborListOptions, System
 
 from ..basis import Basis, block_keys
+from .energy import EnergyHead
 from .network import DensityNetwork
 
 #: Name of the output of every model of this package.
 OUTPUT = "rholearn::coefficients"
 
+#: metatomic's standard name of energies, which molecular dynamics codes ask for.
+ENERGY = "energy"
+
 
 class CoefficientModel(torch.nn.Module):
-    """Coefficients of the density as a metatomic output.
+    """Coefficients of the density, and energies, as metatomic outputs.
 
     Parameters
     ----------
@@ -24,14 +28,21 @@ class CoefficientModel(torch.nn.Module):
         The core; its species are in the order of ``basis.species``.
     basis
         The auxiliary basis of the output.
+    energy
+        Energies from the network's expansion, if the model has them; forces and stress follow
+        by differentiating them.
     """
 
     species_index: torch.Tensor
 
-    def __init__(self, network: DensityNetwork, basis: Basis) -> None:
+    def __init__(
+        self, network: DensityNetwork, basis: Basis, energy: Optional[EnergyHead] = None
+    ) -> None:
         super().__init__()
         self.network = network
+        self.energy = energy
         self.output = OUTPUT
+        self.energy_output = ENERGY
         self.n_species = len(basis.species)
         self.has_messages = network.n_messages > 0
         cutoff = network.cutoff
@@ -59,7 +70,8 @@ class CoefficientModel(torch.nn.Module):
     ) -> Dict[str, TensorMap]:
         """Evaluate the model; see :class:`metatomic.torch.ModelInterface`."""
         result: Dict[str, TensorMap] = {}
-        if self.output not in outputs or len(systems) == 0:
+        wanted_outputs = self.output in outputs or self.energy_output in outputs
+        if not wanted_outputs or len(systems) == 0:
             return result
         device = systems[0].device
 
@@ -102,6 +114,20 @@ class CoefficientModel(torch.nn.Module):
             values = all_samples[chosen].to(torch.int32)
             labels.append(Labels(["system", "atom"], values, assume_unique=True))
 
+        if self.energy is not None and self.energy_output in outputs:
+            expansion = self.network.expansion(
+                species, all_pairs[:, 0], all_pairs[:, 1], all_vectors
+            )
+            energies = self.energy(expansion[selected], species[selected])
+            # an atom without neighbours has a gradient too, which is zero
+            energies = energies + 0.0 * all_vectors.sum()
+            per_atom = outputs[self.energy_output].sample_kind == "atom"
+            block = energy_block(energies, all_samples[selected], per_atom)
+            single = Labels(["_"], torch.zeros((1, 1), dtype=torch.int32, device=device))
+            result[self.energy_output] = TensorMap(single, [block])
+        if self.output not in outputs:
+            return result
+
         coefficients = self.network(species, all_pairs[:, 0], all_pairs[:, 1], all_vectors, rows)
 
         blocks: List[TensorBlock] = []
@@ -119,3 +145,34 @@ class CoefficientModel(torch.nn.Module):
             )
         result[self.output] = TensorMap(self.keys.to(device), blocks)
         return result
+
+
+def energy_block(energies: torch.Tensor, samples: torch.Tensor, per_atom: bool) -> TensorBlock:
+    """Energies as metatomic wants them.
+
+    Parameters
+    ----------
+    energies
+        Of atoms, eV: (n_atoms,).
+    samples
+        System and index of each: (n_atoms, 2).
+    per_atom
+        Whether to keep them; otherwise they are summed in each system.
+    """
+    names = ["system", "atom"]
+    if not per_atom:
+        names = ["system"]
+        systems, index = torch.unique(samples[:, 0], return_inverse=True)
+        # all-electron energies are large: single precision should not add them up
+        double = energies.dtype if energies.device.type == "mps" else torch.float64
+        total = torch.zeros(systems.shape[0], dtype=double, device=energies.device)
+        energies = total.index_add(0, index, energies.to(double)).to(energies.dtype)
+        samples = systems.unsqueeze(1)
+    return TensorBlock(
+        values=energies.unsqueeze(1),
+        samples=Labels(names, samples.to(torch.int32), assume_unique=True),
+        components=torch.jit.annotate(List[Labels], []),
+        properties=Labels(
+            ["energy"], torch.zeros((1, 1), dtype=torch.int32, device=energies.device)
+        ),
+    )

@@ -15,6 +15,7 @@ from .evaluation import FIGURES, Job, Reporting, Settings, evaluate_dataset
 from .evaluation.command import report
 from .evaluation.job import EVALUATION
 from .generation import Progress, Workers
+from .learning.energies import load_energy, validation_figures
 from .learning.train import load_network
 from .options import TrainOptions
 
@@ -33,7 +34,14 @@ def export_run(options: TrainOptions, path: str | os.PathLike[str], dtype: str =
     """
     dataset = DataSet.open(options.dataset)
     network = load_network(options, dataset.basis)
-    export_model(network, dataset.basis, _card(options, dataset), path, dtype=dtype)  # type: ignore[arg-type]
+    export_model(
+        network,
+        dataset.basis,
+        _card(options, dataset),
+        path,
+        dtype=dtype,  # type: ignore[arg-type]
+        energy=load_energy(options.output, network),
+    )
 
 
 def evaluate_run(
@@ -89,6 +97,7 @@ def _card(options: TrainOptions, dataset: DataSet) -> ModelCard:
     if evaluation.exists():
         mean = json.loads(evaluation.read_text())["mean"]
         errors = {name: mean[name] for name in FIGURES if name in mean}
+    errors |= validation_figures(options.output)
     return ModelCard(
         name=options.name,
         description=options.card.description,

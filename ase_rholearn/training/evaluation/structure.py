@@ -281,7 +281,7 @@ def _energies(model: DensityModel, reference: Reference) -> dict[str, Any]:
     """Energy and forces, of models and references that have them."""
     if reference.energy is None or not getattr(model, "has_energy", False):
         return {}
-    found = model.potential(reference.atoms)  # type: ignore[attr-defined]
+    found = model.potential(reference.atoms)
     error = abs(found.energy - reference.energy) / len(reference.atoms)
     result: dict[str, Any] = {
         "energy_error_mev_per_atom": 1000 * error,

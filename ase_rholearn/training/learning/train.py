@@ -9,6 +9,7 @@ The run's folder holds, in the order in which they appear,
     metrics.jsonl   errors after each epoch; metrics.csv has the same
     errors.json     error of each stage
     network.pt      the trained weights, those of the best stage
+    energy.pt       weights of the energies, if the options have that section; see .energies
 
 Each stage that is there is not repeated, so that an interrupted run goes on where it was. Of
 several processes that train together, the first one writes all this.
@@ -32,6 +33,7 @@ from ...model import DensityNetwork, build_network
 from ..data import DataSet, groups_by, read_split, split_ids, write_split
 from ..options import TrainOptions
 from .closed_form import correct_readout, initialize, solve_readout
+from .energies import train_energies
 from .initial import fine_tuned, freeze, load_initial
 from .loop import train_by_gradients
 from .module import loss_of_free_atoms, mean_loss
@@ -70,6 +72,7 @@ def train(
     result = output / "network.pt"
     if result.exists():
         say(f"{result} is there already")
+        _train_energies(options, dataset, split, say)
         return result
 
     say(f"preparing {len(split['training']) + len(split['validation'])} structures")
@@ -110,6 +113,7 @@ def train(
     with atomic_write(output / "errors.json", "w") as stream:
         json.dump(errors, stream, indent=1)
     _save(network, result)
+    _train_energies(options, dataset, split, say)
     return result
 
 
@@ -173,6 +177,17 @@ def new_network(options: TrainOptions, basis: Basis) -> DensityNetwork:
     return network
 
 
+def _train_energies(
+    options: TrainOptions, dataset: DataSet, split: dict[str, list[str]], say: Say
+) -> None:
+    """The stage after the density, if the options ask for it."""
+    if options.energy is not None:
+        network = load_network(options, dataset.basis)
+        train_energies(
+            options.energy, options.output, network, dataset, split, seed=options.seed, say=say
+        )
+
+
 def load_network(options: TrainOptions, basis: Basis) -> DensityNetwork:
     """The trained network of a run that has ended."""
     path = options.output / "network.pt"
@@ -206,8 +221,12 @@ def _prepare_folder(options: TrainOptions, dataset: DataSet) -> dict[str, list[s
 
 
 def _relevant(options: dict[str, Any]) -> dict[str, Any]:
-    """Options without the card, and without paths, which may be written differently later."""
-    kept = {k: v for k, v in options.items() if k not in ("dataset", "output", "card")}
+    """Options without the card, and without paths, which may be written differently later.
+
+    Energies may be added to a run that has ended; their stage checks its own options.
+    """
+    left_out = ("dataset", "output", "card", "energy")
+    kept = {k: v for k, v in options.items() if k not in left_out}
     kept["split"] = {k: v for k, v in kept.get("split", {}).items() if k != "file"}
     return kept
 

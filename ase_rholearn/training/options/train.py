@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from ...model import NeighborDensity, NetworkOptions
 from ..learning.closed_form import ClosedForm
 from ..learning.loss import LossTerms
+from .energy import EnergyTrainingOptions
 from .section import Section
 
 
@@ -204,6 +205,7 @@ class TrainOptions(Section):
     gradient: GradientOptions = Field(default_factory=GradientOptions)
     hardware: HardwareOptions = Field(default_factory=HardwareOptions)
     logs: LogOptions = Field(default_factory=LogOptions)
+    energy: EnergyTrainingOptions | None = None
     card: CardOptions = Field(default_factory=CardOptions)
     seed: int = Field(0, description="of gates and batches")
 
