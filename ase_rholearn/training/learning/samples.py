@@ -15,8 +15,7 @@ import torch
 from ase import Atoms
 from metatomic.torch import NeighborListOptions
 
-from ...basis import Basis
-from ...model.build import radial_transform
+from ...basis import Basis, radial_transform
 from ...model.network import DensityNetwork
 from ...model.systems import to_system
 
