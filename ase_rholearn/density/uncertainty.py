@@ -272,6 +272,31 @@ class DensityUncertainty:
             )
 
 
+def radial_variance(basis: Basis, z: int, l: int, variances: np.ndarray) -> np.ndarray:
+    """Variance of the density due to the functions of one l of an atom: shape (n_radii,).
+
+    Parameters
+    ----------
+    basis, z, l
+        The functions.
+    variances
+        Of the coefficients of the orthonormal ones: (n_functions,).
+
+    Returns
+    -------
+    numpy.ndarray
+        At :func:`~ase_rholearn.density.evaluation.spherical.table_radii`, e^2/bohr^6.
+    """
+    return np.asarray(_squares(basis, z, l) @ variances)
+
+
+def _squares(basis: Basis, z: int, l: int) -> np.ndarray:
+    """Sum over m of the squares of the orthonormal functions: (n_radii, n_functions)."""
+    r = table_radii()
+    values = np.stack([function.radial(r) for function in basis.radial_functions(z, l)], axis=1)
+    return np.asarray((2 * l + 1) / (4 * np.pi) * (values @ radial_transform(basis, z, l, "overlap")) ** 2)
+
+
 @dataclass(frozen=True)
 class _Radial:
     """Radial functions of one species at the radii of the tables.
@@ -297,23 +322,17 @@ class _Radial:
     @classmethod
     def of(cls, basis: Basis, z: int) -> _Radial:
         r = table_radii()
-        squares = []
-        s_functions = s_orthonormal = np.zeros((len(r), 0))
-        s_electrons = np.zeros(0)
-        for l in range(basis.l_max + 1):
-            functions = basis.radial_functions(z, l)
-            if not functions:
-                continue
-            values = np.stack([function.radial(r) for function in functions], axis=1)
-            transform = radial_transform(basis, z, l, "overlap")
-            squares.append((2 * l + 1) / (4 * np.pi) * (values @ transform) ** 2)
-            if l == 0:
-                s_functions = values / np.sqrt(4 * np.pi)
-                s_orthonormal = s_functions @ transform
-                s_electrons = basis.electrons([z])[: len(functions)] @ transform
+        occupied = [l for l in range(basis.l_max + 1) if basis.radial_functions(z, l)]
+        squares = np.concatenate([_squares(basis, z, l) for l in occupied], axis=1)
+        shells = basis.radial_functions(z, 0)
+        s_functions = np.zeros((len(r), len(shells)))
+        for k, shell in enumerate(shells):
+            s_functions[:, k] = shell.radial(r) / np.sqrt(4 * np.pi)
+        transform = radial_transform(basis, z, 0, "overlap")
+        s_electrons = basis.electrons([z])[: len(shells)] @ transform
         layout = basis.layout([z])
         first = np.flatnonzero(layout.m == -layout.l)
-        return cls(np.concatenate(squares, axis=1), first, s_orthonormal, s_functions, s_electrons)
+        return cls(squares, first, s_functions @ transform, s_functions, s_electrons)
 
     def tables(self, variances: np.ndarray, step: np.ndarray) -> np.ndarray:
         """Of an atom with these variances and this part of the step: (n_radii, 3)."""

@@ -5,6 +5,7 @@ from .card import ModelCard
 from .export import export_model
 from .load import DensityModel, ModelFileError, load_model
 from .network import DensityNetwork, NetworkOptions
+from .predicted import OutsideTrainingWarning, PredictedUncertainty
 from .radial import NeighborDensity
 from .shipped import shipped_models
 from .wrapper import OUTPUT
@@ -17,6 +18,8 @@ __all__ = [
     "ModelFileError",
     "NeighborDensity",
     "NetworkOptions",
+    "OutsideTrainingWarning",
+    "PredictedUncertainty",
     "build_network",
     "export_model",
     "load_model",

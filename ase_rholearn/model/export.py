@@ -18,7 +18,8 @@ from ..files import temporary_sibling
 from ..torchscript import quiet_torchscript
 from .card import ModelCard
 from .network import DensityNetwork
-from .wrapper import OUTPUT, CoefficientModel
+from .uncertainty import Uncertainty
+from .wrapper import DEVIATIONS, ERRORS, EXTRAPOLATION, OUTPUT, CoefficientModel
 
 #: Where the basis and the card are in the metadata of the file.
 BASIS_KEY, CARD_KEY = "ase_rholearn:basis", "ase_rholearn:card"
@@ -31,6 +32,7 @@ def export_model(
     path: str | os.PathLike[str],
     *,
     dtype: Literal["float32", "float64"] = "float32",
+    uncertainty: Uncertainty | None = None,
 ) -> None:
     """Write a network as a metatomic model that runs without this package.
 
@@ -46,10 +48,12 @@ def export_model(
         The file, usually ``*.pt``; it appears complete or not at all.
     dtype
         Precision of weights and output.
+    uncertainty
+        What the model knows about its errors, see :mod:`ase_rholearn.model.uncertainty`.
     """
     if dtype not in ("float32", "float64"):
         raise ValueError(f'dtype is {dtype!r}: give "float32" or "float64"')
-    module = CoefficientModel(network, basis).eval()
+    module = CoefficientModel(network, basis, uncertainty).eval()
     with quiet_torchscript():
         converted = copy.deepcopy(module).to(getattr(torch, dtype))
         model = AtomisticModel(
@@ -69,8 +73,11 @@ def _metadata(basis: Basis, card: ModelCard) -> ModelMetadata:
 
 
 def _capabilities(module: CoefficientModel, basis: Basis, dtype: str) -> ModelCapabilities:
+    names = [OUTPUT]
+    if module.uncertainty is not None:
+        names += [DEVIATIONS, ERRORS, EXTRAPOLATION]
     return ModelCapabilities(
-        outputs={OUTPUT: ModelOutput(unit="", sample_kind="atom")},
+        outputs={name: ModelOutput(unit="", sample_kind="atom") for name in names},
         atomic_types=list(basis.species),
         interaction_range=module.network.expansion.table.cutoff,
         length_unit="angstrom",

@@ -260,6 +260,10 @@ class Readout(torch.nn.Module):
             mixed = mixed + linear
         return mixed
 
+    def tensors(self, expansion: torch.Tensor) -> torch.Tensor:
+        """The tensors that gates mix: (n_atoms, 2 lambda + 1, n_tensors)."""
+        return self.product(expansion)[..., self.n_linear :]
+
     def mix(self, tensors: torch.Tensor, gates: torch.Tensor) -> torch.Tensor:
         """Tensors (n_atoms, mu, n_tensors) with gates (n_atoms, n_gates), without the bias."""
         size = self.n_tensors * self.n_out
@@ -313,6 +317,13 @@ class SpeciesNetwork(torch.nn.Module):
         for readout in self.readouts:
             outputs.append(readout(expansion, gates))
         return outputs
+
+    def last_layer(self, expansion: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """What the readouts contract: gates, and tensors of each lambda."""
+        tensors: list[torch.Tensor] = []
+        for readout in self.readouts:
+            tensors.append(readout.tensors(expansion))  # type: ignore[operator]
+        return self.gates(expansion), tensors
 
 
 class DensityNetwork(torch.nn.Module):
@@ -379,6 +390,28 @@ class DensityNetwork(torch.nn.Module):
         for k, network in enumerate(self.species):
             outputs.append(network(expansion[rows[k]]))
         return outputs
+
+    def last_layers(
+        self,
+        species: torch.Tensor,
+        centers: torch.Tensor,
+        neighbors: torch.Tensor,
+        vectors: torch.Tensor,
+        rows: list[torch.Tensor],
+    ) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+        """What the readouts of the chosen atoms contract; parameters as for the coefficients.
+
+        Returns
+        -------
+        list
+            For each species the gates, (n_rows, n_gates), and for each lambda the tensors,
+            (n_rows, 2 lambda + 1, n_tensors).
+        """
+        expansion = self.expansion(species, centers, neighbors, vectors)
+        layers: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
+        for k, network in enumerate(self.species):
+            layers.append(network.last_layer(expansion[rows[k]]))  # type: ignore[operator]
+        return layers
 
 
 def paths_of(product: CoupledProduct) -> list[CoupledPath]:

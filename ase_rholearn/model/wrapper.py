@@ -10,9 +10,17 @@ from metatomic.torch import ModelOutput, NeighborListOptions, System
 
 from ..basis import Basis, block_keys
 from .network import DensityNetwork
+from .uncertainty import Uncertainty
 
 #: Name of the output of every model of this package.
 OUTPUT = "rholearn::coefficients"
+
+#: Outputs of models that know their uncertainty: standard deviations of the coefficients of the
+#: orthonormal radial functions (e/bohr^1.5), the error of the density around each atom
+#: (electrons), and its distance to known surroundings over the limit.
+DEVIATIONS = "rholearn::coefficients_uncertainty"
+ERRORS = "rholearn::density_uncertainty"
+EXTRAPOLATION = "rholearn::extrapolation"
 
 
 class CoefficientModel(torch.nn.Module):
@@ -24,14 +32,20 @@ class CoefficientModel(torch.nn.Module):
         The core; its species are in the order of ``basis.species``.
     basis
         The auxiliary basis of the output.
+    uncertainty
+        What the model knows about its errors; left out: nothing.
     """
 
     species_index: torch.Tensor
 
-    def __init__(self, network: DensityNetwork, basis: Basis) -> None:
+    def __init__(
+        self, network: DensityNetwork, basis: Basis, uncertainty: Optional[Uncertainty] = None
+    ) -> None:
         super().__init__()
         self.network = network
+        self.uncertainty = uncertainty
         self.output = OUTPUT
+        self.deviations, self.errors, self.extrapolation = DEVIATIONS, ERRORS, EXTRAPOLATION
         self.n_species = len(basis.species)
         cutoff = network.expansion.table.cutoff
         self.neighbors = NeighborListOptions(cutoff=cutoff, full_list=True, strict=True)
@@ -43,6 +57,9 @@ class CoefficientModel(torch.nn.Module):
         self.blocks: List[List[int]] = [[l, basis.species.index(z)] for l, z in keys]
         self.keys = Labels(
             ["o3_lambda", "o3_sigma", "center_type"], torch.tensor([[l, 1, z] for l, z in keys])
+        )
+        self.species_keys = Labels(
+            ["center_type"], torch.tensor([[z] for z in basis.species], dtype=torch.int32)
         )
 
     @torch.jit.export
@@ -58,7 +75,7 @@ class CoefficientModel(torch.nn.Module):
     ) -> Dict[str, TensorMap]:
         """Evaluate the model; see :class:`metatomic.torch.ModelInterface`."""
         result: Dict[str, TensorMap] = {}
-        if self.output not in outputs or len(systems) == 0:
+        if len(systems) == 0:
             return result
         device = systems[0].device
 
@@ -89,8 +106,6 @@ class CoefficientModel(torch.nn.Module):
             wanted = selected_atoms.values.to(torch.long)
             selected = torch.zeros_like(selected)
             selected[starts[wanted[:, 0]] + wanted[:, 1]] = True
-            used = selected[all_pairs[:, 0]]
-            all_pairs, all_vectors = all_pairs[used], all_vectors[used]
 
         rows: List[torch.Tensor] = []
         labels: List[Labels] = []
@@ -100,20 +115,87 @@ class CoefficientModel(torch.nn.Module):
             values = all_samples[chosen].to(torch.int32)
             labels.append(Labels(["system", "atom"], values, assume_unique=True))
 
-        coefficients = self.network(species, all_pairs[:, 0], all_pairs[:, 1], all_vectors, rows)
+        if self.output in outputs:
+            used, used_vectors = all_pairs, all_vectors
+            if selected_atoms is not None:
+                wanted_pairs = selected[all_pairs[:, 0]]
+                used, used_vectors = all_pairs[wanted_pairs], all_vectors[wanted_pairs]
+            coefficients = self.network(species, used[:, 0], used[:, 1], used_vectors, rows)
+            result[self.output] = self.by_function(coefficients, labels)
+        if self.deviations in outputs or self.errors in outputs or self.extrapolation in outputs:
+            found = self.uncertain(outputs, species, all_pairs, all_vectors, selected, labels)
+            result.update(found)
+        return result
 
+    def uncertain(
+        self,
+        outputs: Dict[str, ModelOutput],
+        species: torch.Tensor,
+        pairs: torch.Tensor,
+        vectors: torch.Tensor,
+        selected: torch.Tensor,
+        labels: List[Labels],
+    ) -> Dict[str, TensorMap]:
+        """The outputs about uncertainty; those of an atom depend on its bonded neighbours."""
+        result: Dict[str, TensorMap] = {}
+        if self.uncertainty is None:
+            return result
+        rows: List[torch.Tensor] = []
+        chosen: List[torch.Tensor] = []
+        for k in range(self.n_species):
+            rows.append(torch.nonzero(species == k).squeeze(1))
+            chosen.append(selected[rows[k]])
+        first, second = pairs[:, 0], pairs[:, 1]
+        distances, bonds = self.uncertainty.distances(species, first, second, vectors, rows)
+        if self.extrapolation in outputs:
+            ratio = distances / self.uncertainty.limit
+            result[self.extrapolation] = self.by_atom(ratio, rows, chosen, labels)
+        if self.deviations in outputs or self.errors in outputs:
+            layers = self.network.last_layers(species, first, second, vectors, rows)
+            errors, deviations = self.uncertainty(layers, distances, bonds, first, second, rows)
+            if self.errors in outputs:
+                result[self.errors] = self.by_atom(errors, rows, chosen, labels)
+            if self.deviations in outputs:
+                values: List[List[torch.Tensor]] = []
+                for k in range(self.n_species):
+                    one: List[torch.Tensor] = []
+                    for l in range(len(deviations[k])):
+                        part = deviations[k][l][chosen[k]].unsqueeze(1)
+                        one.append(part.repeat(1, 2 * l + 1, 1))
+                    values.append(one)
+                result[self.deviations] = self.by_function(values, labels)
+        return result
+
+    def by_function(self, values: List[List[torch.Tensor]], labels: List[Labels]) -> TensorMap:
+        """Numbers [species][lambda] (n_atoms, mu, n) with the keys of coefficients."""
+        device = values[0][0].device
         blocks: List[TensorBlock] = []
         for l, k in self.blocks:
-            values = coefficients[k][l]
+            block = values[k][l]
             mu = torch.arange(-l, l + 1, device=device).reshape(-1, 1)
-            n = torch.arange(values.shape[2], device=device).reshape(-1, 1)
+            n = torch.arange(block.shape[2], device=device).reshape(-1, 1)
             blocks.append(
                 TensorBlock(
-                    values=values,
+                    values=block,
                     samples=labels[k],
                     components=[Labels(["o3_mu"], mu)],
                     properties=Labels(["n"], n),
                 )
             )
-        result[self.output] = TensorMap(self.keys.to(device), blocks)
-        return result
+        return TensorMap(self.keys.to(device), blocks)
+
+    def by_atom(
+        self,
+        values: torch.Tensor,
+        rows: List[torch.Tensor],
+        chosen: List[torch.Tensor],
+        labels: List[Labels],
+    ) -> TensorMap:
+        """One number for each chosen atom, (n_atoms,), with one block a species."""
+        device = values.device
+        blocks: List[TensorBlock] = []
+        for k in range(self.n_species):
+            part = values[rows[k]][chosen[k]].unsqueeze(1)
+            zero = torch.zeros((1, 1), dtype=torch.int32, device=device)
+            blocks.append(TensorBlock(part, labels[k], [], Labels(["value"], zero)))
+        return TensorMap(self.species_keys.to(device), blocks)
