@@ -294,7 +294,9 @@ def _squares(basis: Basis, z: int, l: int) -> np.ndarray:
     """Sum over m of the squares of the orthonormal functions: (n_radii, n_functions)."""
     r = table_radii()
     values = np.stack([function.radial(r) for function in basis.radial_functions(z, l)], axis=1)
-    return np.asarray((2 * l + 1) / (4 * np.pi) * (values @ radial_transform(basis, z, l, "overlap")) ** 2)
+    return np.asarray(
+        (2 * l + 1) / (4 * np.pi) * (values @ radial_transform(basis, z, l, "overlap")) ** 2
+    )
 
 
 @dataclass(frozen=True)

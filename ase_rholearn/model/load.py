@@ -154,8 +154,8 @@ class DensityModel:
         errors = per_atom(found[ERRORS], structures)
         extrapolation = per_atom(found[EXTRAPOLATION], structures)
         return [
-            PredictedUncertainty(*parts, deviation**2)
-            for *parts, deviation in zip(errors, extrapolation, deviations, strict=True)
+            PredictedUncertainty(error, ratio, deviation**2)
+            for error, ratio, deviation in zip(errors, extrapolation, deviations, strict=True)
         ]
 
     def extrapolation(self, structures: Sequence[Atoms]) -> list[np.ndarray]:

@@ -104,9 +104,7 @@ class SpeciesUncertainty(torch.nn.Module):
     def distance(self, surroundings: torch.Tensor) -> torch.Tensor:
         """Distance of each atom to the nearest known surroundings: (n_atoms,)."""
         # not by matrix products, which lose digits of small distances
-        apart = torch.cdist(
-            surroundings, self.known, compute_mode="donot_use_mm_for_euclid_dist"
-        )
+        apart = torch.cdist(surroundings, self.known, compute_mode="donot_use_mm_for_euclid_dist")
         return apart.min(dim=1)[0]
 
 

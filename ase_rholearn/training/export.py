@@ -11,13 +11,21 @@ from typing import Any
 
 from ..files import atomic_write
 from ..model import ModelCard, export_model, load_model
+from ..model.uncertainty import Uncertainty
 from .data import DataSet
 from .evaluation import FIGURES, evaluate
+from .learning.run_uncertainty import run_uncertainty
 from .learning.train import load_network
 from .options import TrainOptions
 
 
-def export_run(options: TrainOptions, path: str | os.PathLike[str], dtype: str = "float32") -> None:
+def export_run(
+    options: TrainOptions,
+    path: str | os.PathLike[str],
+    dtype: str = "float32",
+    *,
+    uncertainty: bool = True,
+) -> None:
     """Write the network of a run that has ended as a model file.
 
     Parameters
@@ -28,10 +36,15 @@ def export_run(options: TrainOptions, path: str | os.PathLike[str], dtype: str =
         The file.
     dtype
         ``"float32"`` or ``"float64"``.
+    uncertainty
+        Whether the file shall predict its errors, if the options say so too. They are found
+        once, and kept in ``uncertainty.pt`` of the run's folder.
     """
     dataset = DataSet.open(options.dataset)
     network = load_network(options, dataset.basis)
-    export_model(network, dataset.basis, _card(options, dataset), path, dtype=dtype)  # type: ignore[arg-type]
+    found = run_uncertainty(options, dataset, network) if uncertainty else None
+    card = _card(options, dataset, found)
+    export_model(network, dataset.basis, card, path, dtype=dtype, uncertainty=found)  # type: ignore[arg-type]
 
 
 def evaluate_run(
@@ -56,7 +69,7 @@ def evaluate_run(
     dataset = DataSet.open(options.dataset)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pt"
-        export_run(options, path)
+        export_run(options, path, uncertainty=False)
         model = load_model(path, "cpu")
         references = (dataset.load(name) for name in split[part])
         result = evaluate(
@@ -67,8 +80,12 @@ def evaluate_run(
     return result
 
 
-def _card(options: TrainOptions, dataset: DataSet) -> ModelCard:
+def _card(options: TrainOptions, dataset: DataSet, uncertainty: Uncertainty | None) -> ModelCard:
     split = _split(options)
+    training: dict[str, Any] = {f"{part}_structures": len(ids) for part, ids in split.items()}
+    if uncertainty is not None:
+        training["extrapolation_limit"] = round(float(uncertainty.limit), 6)
+        training["extrapolation_false_alarms"] = options.uncertainty.false_alarms
     evaluation = options.output / "evaluation-test.json"
     errors: dict[str, float] = {}
     if evaluation.exists():
@@ -78,7 +95,7 @@ def _card(options: TrainOptions, dataset: DataSet) -> ModelCard:
         name=options.name,
         description=options.card.description,
         level_of_theory=dataset.settings,
-        training={f"{part}_structures": len(names) for part, names in split.items()},
+        training=training,
         errors=errors,
         licence=options.card.licence,
         citation=options.card.citation,

@@ -226,9 +226,7 @@ def _assemble(
     terms: list[torch.Tensor],
     limit: float,
 ) -> Uncertainty:
-    species = [
-        SpeciesUncertainty(*parts) for parts in zip(variances, known, terms, strict=True)
-    ]
+    species = [SpeciesUncertainty(*parts) for parts in zip(variances, known, terms, strict=True)]
     return Uncertainty(surroundings, species, limit)
 
 
@@ -530,9 +528,7 @@ def _terms(uncertainty: Uncertainty, prepared: Prepared) -> np.ndarray:
         rigidity = torch.zeros_like(distances)
         for k, species in enumerate(uncertainty.species):
             rigidity[one.rows[k]] = species(*one.layers[k]).sum(dim=1).sqrt()
-        return uncertainty.terms(
-            rigidity, distances, bonds, one.centers, one.neighbors
-        ).numpy()
+        return uncertainty.terms(rigidity, distances, bonds, one.centers, one.neighbors).numpy()
 
 
 def _limit(uncertainty: Uncertainty, judged: Sequence[Prepared], false_alarms: float) -> float:

@@ -174,8 +174,9 @@ def _prepare_folder(options: TrainOptions, dataset: DataSet) -> dict[str, list[s
 
 
 def _relevant(options: dict[str, Any]) -> dict[str, Any]:
-    """Options without the card, and without paths, which may be written differently later."""
-    kept = {k: v for k, v in options.items() if k not in ("dataset", "output", "card")}
+    """Options without those of the export, and without paths, which may be written differently."""
+    left_out = ("dataset", "output", "card", "uncertainty")
+    kept = {k: v for k, v in options.items() if k not in left_out}
     kept["split"] = {k: v for k, v in kept.get("split", {}).items() if k != "file"}
     return kept
 

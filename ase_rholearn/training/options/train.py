@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from ...model import NeighborDensity, NetworkOptions
 from ..learning.closed_form import ClosedForm
 from .section import Section
+from .uncertainty import UncertaintyOptions
 
 
 class SplitOptions(Section):
@@ -109,6 +110,7 @@ class TrainOptions(Section):
     loss: LossOptions = Field(default_factory=LossOptions)
     start: StartOptions = Field(default_factory=StartOptions)
     gradient: GradientOptions = Field(default_factory=GradientOptions)
+    uncertainty: UncertaintyOptions = Field(default_factory=UncertaintyOptions)
     card: CardOptions = Field(default_factory=CardOptions)
     seed: int = Field(0, description="of gates and batches")
 
