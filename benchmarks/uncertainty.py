@@ -45,10 +45,39 @@ from ase_rholearn.training.sampling import Conformers, SamplingError, conformers
 
 DATA = Path(__file__).parents[1] / "models" / "organic-pbe" / "data"
 
-FOREIGN = """CS(C)(=O)=O OS(=O)(=O)O FS(F)(F)F CS(=O)(=O)Cl OCl(=O)(=O)=O CN=[N+]=[N-] C=[N+]=[N-]
-[C-]#[N+]C C[N+](C)(C)[O-] ClC(Cl)(Cl)Cl FC(F)(F)C(F)(F)F CSSC ClSSCl FN(F)F ClN(Cl)Cl CC=C=CC
-C12C3C4C1C5C2C3C45 C1C2CC3CC1CC(C2)C3 c1ccc2ccccc2c1 C1=CSC=C1 c1ccsc1 COOC N(=O)N=O O=S=O CS(C)=O
-C#CC#CC#C FC(F)=C(F)F ClC#CCl C1CSSC1 S=C=S N#CC(C#N)=C(C#N)C#N""".split()
+FOREIGN = [
+    "CS(C)(=O)=O",
+    "OS(=O)(=O)O",
+    "FS(F)(F)F",
+    "CS(=O)(=O)Cl",
+    "OCl(=O)(=O)=O",
+    "CN=[N+]=[N-]",
+    "C=[N+]=[N-]",
+    "[C-]#[N+]C",
+    "C[N+](C)(C)[O-]",
+    "ClC(Cl)(Cl)Cl",
+    "FC(F)(F)C(F)(F)F",
+    "CSSC",
+    "ClSSCl",
+    "FN(F)F",
+    "ClN(Cl)Cl",
+    "CC=C=CC",
+    "C12C3C4C1C5C2C3C45",
+    "C1C2CC3CC1CC(C2)C3",
+    "c1ccc2ccccc2c1",
+    "C1=CSC=C1",
+    "c1ccsc1",
+    "COOC",
+    "N(=O)N=O",
+    "O=S=O",
+    "CS(C)=O",
+    "C#CC#CC#C",
+    "FC(F)=C(F)F",
+    "ClC#CCl",
+    "C1CSSC1",
+    "S=C=S",
+    "N#CC(C#N)=C(C#N)C#N",
+]
 
 #: Fewer test atoms of a species than this give no rank correlation.
 FEW = 20
@@ -81,8 +110,13 @@ def run_options(data, output, seed):
             "output": output,
             "split": {"validation": 0.12, "test": 0.16, "group": "smiles", "seed": seed},
             "model": {
-                **{"cutoff": 4.0, "max_angular": 3, "max_radial": 4, "linear": False},
-                **{"tensors": 24, "invariants": 24, "gates": 24},
+                "cutoff": 4.0,
+                "max_angular": 3,
+                "max_radial": 4,
+                "tensors": 24,
+                "invariants": 24,
+                "gates": 24,
+                "linear": False,
             },
             "start": {"iterations": 100, "tolerance": 1e-4},
             "gradient": {"epochs": 0},

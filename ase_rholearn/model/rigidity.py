@@ -28,7 +28,7 @@ Everything here can be compiled by TorchScript and depends on nothing but torch.
 import torch
 
 #: No atom is more uncertain than this many training atoms.
-_LARGEST = 30.0
+LARGEST = 30.0
 
 
 class Rigidity(torch.nn.Module):
@@ -52,7 +52,7 @@ class Rigidity(torch.nn.Module):
         super().__init__()
         self.n_tensors = vectors.shape[1]
         self.n_vectors = vectors.shape[2]
-        self.largest = _LARGEST
+        self.largest = LARGEST
         self.register_buffer("vectors", vectors.reshape(vectors.shape[0], -1).clone())
         self.register_buffer("inverses", inverses.clone())
         self.register_buffer("rest", torch.tensor(rest, dtype=inverses.dtype))
@@ -73,4 +73,4 @@ class Rigidity(torch.nn.Module):
         mean = self.forward(gates, tensors).mean()
         self.inverses /= mean
         self.rest /= mean
-        self.largest = _LARGEST
+        self.largest = LARGEST

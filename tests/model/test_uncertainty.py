@@ -91,8 +91,9 @@ def uncertain(network, basis) -> Uncertainty:
             shape = (8, readout.n_tensors, 6)
             vectors, _ = torch.linalg.qr(positive(8 * readout.n_tensors, 6))
             rest = 2.0 if readout.n_tensors else 0.0
-            rigidity = Rigidity(vectors.reshape(shape) if vectors.numel() else positive(*shape),
-                                positive(6), rest)
+            rigidity = Rigidity(
+                vectors.reshape(shape) if vectors.numel() else positive(*shape), positive(6), rest
+            )
             n = readout.n_out
             variances.append(CoefficientVariance(rigidity, positive(n), positive(n)))
         species.append(SpeciesUncertainty(variances, known[k], positive(N_TERMS)))

@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 
+#: Expectations are never taken for smaller than this; its square is still a number.
+_LEAST = 1e-100
+
 
 def fit_expectations(
     design: np.ndarray,
@@ -43,11 +46,10 @@ def fit_expectations(
     array([2., 3.])
     """
     theta = np.array(start, dtype=float)
-    tiny = np.finfo(float).tiny
     seen = (weights @ design) > 0
     before = np.inf
     for _ in range(steps):
-        expected = np.maximum(design @ theta, tiny)
+        expected = np.maximum(design @ theta, _LEAST)
         now = float(weights @ (np.log(expected) + observed / expected))
         if before - now < tolerance * max(1.0, abs(now)):
             break

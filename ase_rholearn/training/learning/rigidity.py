@@ -30,7 +30,7 @@ from ...density.charges.stockholders import stockholder_blocks
 from ...density.evaluation.spherical import SphericalTables, table_radii
 from ...density.uncertainty import radial_variance
 from ...model.network import DensityNetwork, readouts_of, species_of
-from ...model.rigidity import Rigidity
+from ...model.rigidity import LARGEST, Rigidity
 from ...model.surroundings import Surroundings, farthest_points
 from ...model.systems import to_system
 from ...model.uncertainty import (
@@ -414,14 +414,20 @@ def _fit_growth(
 def _borrowing_fit(
     species: np.ndarray, x: list[np.ndarray], y: list[np.ndarray], count: int
 ) -> np.ndarray:
+    """a and b of each species; others count a little, and so does one atom of the largest R.
+
+    Where the data do not say how errors grow with R, that atom says: in proportion.
+    """
     if not x:
-        return np.tile([1.0, 0.0], (count, 1))
-    rigidity, observed = np.concatenate(x), np.concatenate(y)
+        return np.tile([0.5, 0.5], (count, 1))
+    rigidity, observed = np.append(np.concatenate(x), LARGEST), np.concatenate(y)
+    observed = np.append(observed, LARGEST * observed.mean())
     design = np.stack([np.ones_like(rigidity), rigidity], axis=1)
     fits = []
     for k in range(count):
         own = species == k
-        weights = np.where(own, 1.0, _BORROWED / max(1, int((~own).sum())))
+        borrowed = np.where(own, 1.0, _BORROWED / max(1, int((~own).sum())))
+        weights = np.append(borrowed, 1.0)
         fits.append(fit_expectations(design, observed, weights, np.array([0.5, 0.5])))
     return np.array(fits)
 
