@@ -544,8 +544,11 @@ def _limit(uncertainty: Uncertainty, judged: Sequence[Prepared], false_alarms: f
         distances, _ = uncertainty.distances(
             one.species, one.centers, one.neighbors, one.vectors, one.rows
         )
-        largest.append(float(distances.max()))
-    return conformal_limit(largest, false_alarms)
+        # species that the training set has not are unknown at any limit
+        seen = [float(x) for x in distances if x < UNKNOWN / 2]
+        if seen:
+            largest.append(max(seen))
+    return conformal_limit(largest, false_alarms) if largest else 1.0
 
 
 def conformal_limit(values: Sequence[float], share: float) -> float:
