@@ -26,6 +26,8 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -42,14 +44,18 @@ from ase.calculators.calculator import (
 )
 
 from .basis import Basis
-from .density import Density
+from .density import Density, DensityUncertainty
 from .density.charges import SCHEMES
 from .density.files import format_of
-from .model import DensityModel, load_model
+from .model import DensityModel, OutsideTrainingWarning, load_model
+from .model.predicted import describe_unknown, fingerprint
 from .trajectory import DensityObserver, Quantities
 
 if TYPE_CHECKING:
     from metatensor.torch import TensorMap
+
+#: So many structures are remembered, to warn of each once.
+_REMEMBERED = 1000
 
 #: Properties that follow from the density; they win over those of ``base``.
 _DENSITY_PROPERTIES = ("dipole", "charges")
@@ -108,6 +114,10 @@ class RhoCalculator(Calculator):
 
     One evaluation of the model gives energy, forces and stress together.
 
+    Models that know their uncertainty warn once a structure, by
+    :class:`~ase_rholearn.model.OutsideTrainingWarning`, of atoms whose bonds are unlike those of
+    the training set. ``warnings.simplefilter("ignore", OutsideTrainingWarning)`` silences that.
+
     The total charge is ``atoms.info["charge"]`` or the sum of initial charges; changing it
     invalidates cached results. A calculator can be copied and pickled (the model is loaded
     again from its file) and its methods can be called from several threads.
@@ -158,6 +168,7 @@ class RhoCalculator(Calculator):
             energy == "auto" and base is None and self.model.has_energy
         )
         self._cached: Density | None = None
+        self._warned: deque[bytes] = deque(maxlen=_REMEMBERED)
         super().__init__()
         self.charges_scheme = charges_scheme
         self.implemented_properties = self._own_properties() + self._properties_of_base()
@@ -289,7 +300,9 @@ class RhoCalculator(Calculator):
         structures = [self._known(atoms)] if _is_one(atoms) else list(atoms)  # type: ignore[arg-type]
         if not structures:
             raise ValueError("atoms is an empty list: give at least one structure")
-        return self.model.predict(structures)
+        coefficients = self.model.predict(structures)
+        self._warn(structures)
+        return coefficients
 
     def get_density(self, atoms: Atoms | None = None, *, normalize: bool = True) -> Density:
         """The electron density.
@@ -309,6 +322,46 @@ class RhoCalculator(Calculator):
         if normalize:
             return cached
         return Density(cached.atoms, cached.basis, cached.raw_coefficients, normalize=False)
+
+    def get_uncertainty(self, atoms: Atoms | None = None) -> np.ndarray:
+        """Expected error of the density around each atom: shape (natoms,), electrons.
+
+        The integral of Hirshfeld's share of the atom times the absolute error of the density, as
+        found for such atoms in structures that the model was not trained on.
+
+        Parameters
+        ----------
+        atoms
+            The structure. Left out: that of the last calculation.
+
+        Raises
+        ------
+        ValueError
+            The model does not say how uncertain it is.
+        """
+        structure = self._known(atoms)
+        errors = self.model.uncertainty([structure])[0].errors
+        self._warn([structure])
+        return errors
+
+    def get_density_uncertainty(
+        self, atoms: Atoms | None = None, *, normalize: bool = True
+    ) -> DensityUncertainty:
+        """Standard deviations of the density, its dipole moment and charges.
+
+        Parameters
+        ----------
+        atoms, normalize
+            As for :meth:`get_density`.
+
+        Raises
+        ------
+        ValueError
+            The model does not say how uncertain it is.
+        """
+        structure = self._known(atoms)
+        variances = self.model.uncertainty([structure])[0].variances
+        return DensityUncertainty(self.get_density(structure, normalize=normalize), variances)
 
     def write_cube(
         self,
@@ -380,7 +433,26 @@ class RhoCalculator(Calculator):
 
     def _predict(self, atoms: Atoms) -> Density:
         coefficients = self.model.coefficients([atoms])[0]
+        self._warn([atoms])
         return Density(atoms, self.model.basis, coefficients)
+
+    def _warn(self, structures: Sequence[Atoms]) -> None:
+        """Warn, once, of each structure that is outside of what the model knows."""
+        if not self.model.knows_uncertainty:
+            return
+        names = [fingerprint(atoms) for atoms in structures]
+        new = [
+            (name, atoms)
+            for name, atoms in zip(names, structures, strict=True)
+            if name not in self._warned
+        ]
+        if not new:
+            return
+        found = self.model.extrapolation([atoms for _, atoms in new])
+        for (name, atoms), extrapolation in zip(new, found, strict=True):
+            self._warned.append(name)
+            if text := describe_unknown(atoms, extrapolation):
+                warnings.warn(text, OutsideTrainingWarning, stacklevel=3)
 
     def _known(self, atoms: Any) -> Atoms:
         if atoms is not None and not isinstance(atoms, Atoms):

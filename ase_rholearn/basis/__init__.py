@@ -10,6 +10,7 @@ from .harmonics import (
     solid_harmonics,
 )
 from .numerical import FreeAtom, NumericalAtomicDensity, NumericalShell, RadialFunction
+from .orthonormal import radial_transform
 from .pyscf_order import from_pyscf_order, pyscf_permutation, to_pyscf_order
 from .shells import Shell
 from .tensormap import block_keys, from_tensormap, to_tensormap
@@ -32,6 +33,7 @@ __all__ = [
     "harmonic_rotations",
     "harmonic_rows",
     "pyscf_permutation",
+    "radial_transform",
     "solid_harmonics",
     "to_pyscf_order",
     "to_tensormap",

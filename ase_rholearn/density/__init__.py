@@ -27,11 +27,13 @@ from .files import (
 )
 from .frame import grid_frame
 from .grid import Grid
+from .uncertainty import DensityUncertainty
 
 __all__ = [
     "BaderAtoms",
     "Density",
     "DensityDifference",
+    "DensityUncertainty",
     "Grid",
     "HirshfeldAtoms",
     "MolecularDipoles",

@@ -7,6 +7,7 @@ from .export import export_model
 from .load import DensityModel, ModelFileError, load_model
 from .network import DensityNetwork, NetworkOptions
 from .potential import Potential
+from .predicted import OutsideTrainingWarning, PredictedUncertainty
 from .radial import NeighborDensity
 from .shipped import shipped_models
 from .trained import TrainedNetwork, load_network
@@ -23,7 +24,9 @@ __all__ = [
     "ModelFileError",
     "NeighborDensity",
     "NetworkOptions",
+    "OutsideTrainingWarning",
     "Potential",
+    "PredictedUncertainty",
     "TrainedNetwork",
     "build_network",
     "export_model",

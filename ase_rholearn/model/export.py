@@ -19,7 +19,8 @@ from ..torchscript import quiet_torchscript
 from .card import ModelCard
 from .energy import EnergyHead
 from .network import DensityNetwork
-from .wrapper import ENERGY, OUTPUT, CoefficientModel
+from .uncertainty import Uncertainty
+from .wrapper import DEVIATIONS, ENERGY, ERRORS, EXTRAPOLATION, OUTPUT, CoefficientModel
 
 #: Where basis, card and architecture are in the metadata of the file.
 BASIS_KEY, CARD_KEY = "ase_rholearn:basis", "ase_rholearn:card"
@@ -34,6 +35,7 @@ def export_model(
     *,
     dtype: Literal["float32", "float64"] = "float32",
     energy: EnergyHead | None = None,
+    uncertainty: Uncertainty | None = None,
 ) -> None:
     """Write a network as a metatomic model that runs without this package.
 
@@ -51,10 +53,12 @@ def export_model(
         Precision of weights and output.
     energy
         Trained energies, which become metatomic's standard output ``energy``.
+    uncertainty
+        What the model knows about its errors, see :mod:`ase_rholearn.model.uncertainty`.
     """
     if dtype not in ("float32", "float64"):
         raise ValueError(f'dtype is {dtype!r}: give "float32" or "float64"')
-    module = CoefficientModel(network, basis, energy).eval()
+    module = CoefficientModel(network, basis, energy, uncertainty).eval()
     with quiet_torchscript():
         converted = copy.deepcopy(module).to(getattr(torch, dtype))
         model = AtomisticModel(
@@ -78,7 +82,10 @@ def _metadata(network: DensityNetwork, basis: Basis, card: ModelCard) -> ModelMe
 
 
 def _capabilities(module: CoefficientModel, basis: Basis, dtype: str) -> ModelCapabilities:
-    outputs = {OUTPUT: ModelOutput(unit="", sample_kind="atom")}
+    names = [OUTPUT]
+    if module.uncertainty is not None:
+        names += [DEVIATIONS, ERRORS, EXTRAPOLATION]
+    outputs = {name: ModelOutput(unit="", sample_kind="atom") for name in names}
     if module.energy is not None:
         outputs[ENERGY] = ModelOutput(unit="eV", sample_kind="atom")
     return ModelCapabilities(

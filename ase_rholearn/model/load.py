@@ -30,9 +30,10 @@ from .card import ModelCard
 from .export import BASIS_KEY, CARD_KEY
 from .others import EXTENSIONS, anonymous_card, as_basis, coefficient_output
 from .potential import Potential, evaluate_potential
+from .predicted import PredictedUncertainty, per_atom
 from .shipped import find_model
 from .systems import to_system
-from .wrapper import ENERGY, OUTPUT
+from .wrapper import DEVIATIONS, ENERGY, ERRORS, EXTRAPOLATION, OUTPUT
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -79,6 +80,8 @@ class DensityModel:
         self.dtype: str = capabilities.dtype
         self.cutoff = float(capabilities.interaction_range)
         self.has_energy: bool = ENERGY in capabilities.outputs
+        #: Whether the file says how uncertain its predictions are.
+        self.knows_uncertainty = DEVIATIONS in capabilities.outputs and output == OUTPUT
         self._model = model
         self._neighbors = model.requested_neighbor_lists()
 
@@ -137,6 +140,11 @@ class DensityModel:
         selected_atoms
             Predict only these atoms (names ``system`` and ``atom``).
         """
+        return self._evaluate(structures, [self.output], selected_atoms)[self.output]
+
+    def _evaluate(
+        self, structures: Sequence[Atoms], outputs: Sequence[str], selected: Labels | None = None
+    ) -> dict[str, TensorMap]:
         for index, atoms in enumerate(structures):
             argument = "atoms" if len(structures) == 1 else f"atoms[{index}]"
             self.check(atoms, argument=argument)
@@ -144,12 +152,12 @@ class DensityModel:
         systems = [to_system(atoms, self._neighbors, dtype, self.device) for atoms in structures]
         options = ModelEvaluationOptions(
             length_unit="angstrom",
-            outputs={self.output: ModelOutput(unit="", sample_kind="atom")},
-            selected_atoms=selected_atoms,
+            outputs={name: ModelOutput(unit="", sample_kind="atom") for name in outputs},
+            selected_atoms=selected,
         )
         # the profiling executor would spend half a second on the first two calls
         with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-            return self._model(systems, options, check_consistency=False)[self.output]
+            return self._model(systems, options, check_consistency=False)
 
     def coefficients(self, structures: Sequence[Atoms]) -> list[np.ndarray]:
         """Flat vectors of one or more structures, in e/bohr^1.5."""
@@ -173,6 +181,40 @@ class DensityModel:
         return evaluate_potential(
             self._model, self._neighbors, atoms, _DTYPES[self.dtype], self.device
         )
+
+    def uncertainty(self, structures: Sequence[Atoms]) -> list[PredictedUncertainty]:
+        """Errors to expect of one or more structures.
+
+        Raises
+        ------
+        ValueError
+            The model file does not say how uncertain it is (``knows_uncertainty`` is False).
+        """
+        self._check_uncertainty()
+        found = self._evaluate(structures, [DEVIATIONS, ERRORS, EXTRAPOLATION])
+        numbers = [atoms.numbers for atoms in structures]
+        deviations = from_tensormap(self.basis, numbers, found[DEVIATIONS])
+        errors = per_atom(found[ERRORS], structures)
+        extrapolation = per_atom(found[EXTRAPOLATION], structures)
+        return [
+            PredictedUncertainty(error, ratio, deviation**2)
+            for error, ratio, deviation in zip(errors, extrapolation, deviations, strict=True)
+        ]
+
+    def extrapolation(self, structures: Sequence[Atoms]) -> list[np.ndarray]:
+        """How far each atom is from what the model was trained on, over the limit: (natoms,).
+
+        See :class:`~ase_rholearn.model.PredictedUncertainty`; this part costs very little.
+        """
+        self._check_uncertainty()
+        return per_atom(self._evaluate(structures, [EXTRAPOLATION])[EXTRAPOLATION], structures)
+
+    def _check_uncertainty(self) -> None:
+        if not self.knows_uncertainty:
+            raise ValueError(
+                f"the model {self.card.name!r} does not say how uncertain it is: export it again "
+                "from its run, with held-out structures (split.validation above 0)"
+            )
 
 
 def load_model(

@@ -365,6 +365,10 @@ class Readout(torch.nn.Module):
             mixed = mixed + linear
         return mixed
 
+    def tensors(self, expansion: torch.Tensor) -> torch.Tensor:
+        """The tensors that gates mix: (n_atoms, 2 lambda + 1, n_tensors)."""
+        return self.product(expansion)[..., self.n_linear :]
+
     def mix(self, tensors: torch.Tensor, gates: torch.Tensor) -> torch.Tensor:
         """Tensors (n_atoms, mu, n_tensors) with gates (n_atoms, n_gates), without the bias."""
         size = self.n_tensors * self.n_out
@@ -429,6 +433,14 @@ class SpeciesNetwork(torch.nn.Module):
         for readout in self.readouts:
             outputs.append(readout(expansion, gates))
         return outputs
+
+    def last_layer(self, expansion: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """What the readouts contract: gates, and tensors of each lambda."""
+        mixed = self.mixing(expansion)
+        tensors: list[torch.Tensor] = []
+        for readout in self.readouts:
+            tensors.append(readout.tensors(mixed))  # type: ignore[operator]
+        return self.gates(mixed), tensors
 
 
 class DensityNetwork(torch.nn.Module):
@@ -505,15 +517,26 @@ class DensityNetwork(torch.nn.Module):
         list
             For each species and lambda: (n_rows, 2 lambda + 1, n_functions), e/bohr^1.5.
         """
-        expansion = self.expansion(species, centers, neighbors, vectors)
-        if self.n_messages > 0:
-            messages = self.messages(expansion, species)
-            second = self.expansion.weighted(messages, centers, neighbors, vectors)
-            expansion = torch.cat([expansion, second], dim=2)
+        expansion = self.surroundings(species, centers, neighbors, vectors)
         outputs: list[list[torch.Tensor]] = []
         for k, network in enumerate(self.species):
             outputs.append(network(expansion[rows[k]]))
         return outputs
+
+    def surroundings(
+        self,
+        species: torch.Tensor,
+        centers: torch.Tensor,
+        neighbors: torch.Tensor,
+        vectors: torch.Tensor,
+    ) -> torch.Tensor:
+        """Expansion of every atom in species and messages: (n_atoms, (l_max + 1)^2, n)."""
+        expansion = self.expansion(species, centers, neighbors, vectors)
+        if self.n_messages == 0:
+            return expansion
+        messages = self.messages(expansion, species)
+        second = self.expansion.weighted(messages, centers, neighbors, vectors)
+        return torch.cat([expansion, second], dim=2)
 
     def messages(self, expansion: torch.Tensor, species: torch.Tensor) -> torch.Tensor:
         """Messages of all atoms: (n_atoms, n_messages)."""
@@ -522,6 +545,28 @@ class DensityNetwork(torch.nn.Module):
             rows = torch.nonzero(species == k).squeeze(1)
             total = total.index_copy(0, rows, network.messages(expansion[rows]))  # type: ignore[operator]
         return total
+
+    def last_layers(
+        self,
+        species: torch.Tensor,
+        centers: torch.Tensor,
+        neighbors: torch.Tensor,
+        vectors: torch.Tensor,
+        rows: list[torch.Tensor],
+    ) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+        """What the readouts of the chosen atoms contract; parameters as for the coefficients.
+
+        Returns
+        -------
+        list
+            For each species the gates, (n_rows, n_gates), and for each lambda the tensors,
+            (n_rows, 2 lambda + 1, n_tensors).
+        """
+        expansion = self.surroundings(species, centers, neighbors, vectors)
+        layers: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
+        for k, network in enumerate(self.species):
+            layers.append(network.last_layer(expansion[rows[k]]))  # type: ignore[operator]
+        return layers
 
 
 def paths_of(product: CoupledProduct) -> list[CoupledPath]:

@@ -11,12 +11,19 @@ from metatomic.torch import ModelOutput, NeighborListOptions, System
 from ..basis import Basis, block_keys
 from .energy import EnergyHead
 from .network import DensityNetwork
+from .uncertainty import Uncertainty
 
 #: Name of the output of every model of this package.
 OUTPUT = "rholearn::coefficients"
 
 #: metatomic's standard name of energies, which molecular dynamics codes ask for.
 ENERGY = "energy"
+#: Outputs of models that know their uncertainty: standard deviations of the coefficients of the
+#: orthonormal radial functions (e/bohr^1.5), the error of the density around each atom
+#: (electrons), and its distance to known surroundings over the limit.
+DEVIATIONS = "rholearn::coefficients_uncertainty"
+ERRORS = "rholearn::density_uncertainty"
+EXTRAPOLATION = "rholearn::extrapolation"
 
 
 class CoefficientModel(torch.nn.Module):
@@ -31,18 +38,26 @@ class CoefficientModel(torch.nn.Module):
     energy
         Energies from the network's expansion, if the model has them; forces and stress follow
         by differentiating them.
+    uncertainty
+        What the model knows about its errors; left out: nothing.
     """
 
     species_index: torch.Tensor
 
     def __init__(
-        self, network: DensityNetwork, basis: Basis, energy: Optional[EnergyHead] = None
+        self,
+        network: DensityNetwork,
+        basis: Basis,
+        energy: Optional[EnergyHead] = None,
+        uncertainty: Optional[Uncertainty] = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.energy = energy
+        self.uncertainty = uncertainty
         self.output = OUTPUT
         self.energy_output = ENERGY
+        self.deviations, self.errors, self.extrapolation = DEVIATIONS, ERRORS, EXTRAPOLATION
         self.n_species = len(basis.species)
         self.has_messages = network.n_messages > 0
         cutoff = network.cutoff
@@ -55,6 +70,9 @@ class CoefficientModel(torch.nn.Module):
         self.blocks: List[List[int]] = [[l, basis.species.index(z)] for l, z in keys]
         self.keys = Labels(
             ["o3_lambda", "o3_sigma", "center_type"], torch.tensor([[l, 1, z] for l, z in keys])
+        )
+        self.species_keys = Labels(
+            ["center_type"], torch.tensor([[z] for z in basis.species], dtype=torch.int32)
         )
 
     @torch.jit.export
@@ -70,8 +88,7 @@ class CoefficientModel(torch.nn.Module):
     ) -> Dict[str, TensorMap]:
         """Evaluate the model; see :class:`metatomic.torch.ModelInterface`."""
         result: Dict[str, TensorMap] = {}
-        wanted_outputs = self.output in outputs or self.energy_output in outputs
-        if not wanted_outputs or len(systems) == 0:
+        if len(systems) == 0:
             return result
         device = systems[0].device
 
@@ -102,9 +119,6 @@ class CoefficientModel(torch.nn.Module):
             wanted = selected_atoms.values.to(torch.long)
             selected = torch.zeros_like(selected)
             selected[starts[wanted[:, 0]] + wanted[:, 1]] = True
-            if not self.has_messages:  # with them, neighbours need their own neighbours
-                used = selected[all_pairs[:, 0]]
-                all_pairs, all_vectors = all_pairs[used], all_vectors[used]
 
         rows: List[torch.Tensor] = []
         labels: List[Labels] = []
@@ -115,36 +129,107 @@ class CoefficientModel(torch.nn.Module):
             labels.append(Labels(["system", "atom"], values, assume_unique=True))
 
         if self.energy is not None and self.energy_output in outputs:
-            expansion = self.network.expansion(
-                species, all_pairs[:, 0], all_pairs[:, 1], all_vectors
-            )
-            energies = self.energy(expansion[selected], species[selected])
-            # an atom without neighbours has a gradient too, which is zero
-            energies = energies + 0.0 * all_vectors.sum()
             per_atom = outputs[self.energy_output].sample_kind == "atom"
+            energies = self.energies(species, all_pairs, all_vectors)[selected]
             block = energy_block(energies, all_samples[selected], per_atom)
             single = Labels(["_"], torch.zeros((1, 1), dtype=torch.int32, device=device))
             result[self.energy_output] = TensorMap(single, [block])
-        if self.output not in outputs:
+        if self.output in outputs:
+            used, used_vectors = all_pairs, all_vectors
+            if selected_atoms is not None and not self.has_messages:
+                # with messages, neighbours need their own neighbours
+                wanted_pairs = selected[all_pairs[:, 0]]
+                used, used_vectors = all_pairs[wanted_pairs], all_vectors[wanted_pairs]
+            coefficients = self.network(species, used[:, 0], used[:, 1], used_vectors, rows)
+            result[self.output] = self.by_function(coefficients, labels)
+        if self.deviations in outputs or self.errors in outputs or self.extrapolation in outputs:
+            found = self.uncertain(outputs, species, all_pairs, all_vectors, selected, labels)
+            result.update(found)
+        return result
+
+    def uncertain(
+        self,
+        outputs: Dict[str, ModelOutput],
+        species: torch.Tensor,
+        pairs: torch.Tensor,
+        vectors: torch.Tensor,
+        selected: torch.Tensor,
+        labels: List[Labels],
+    ) -> Dict[str, TensorMap]:
+        """The outputs about uncertainty; those of an atom depend on its bonded neighbours."""
+        result: Dict[str, TensorMap] = {}
+        if self.uncertainty is None:
             return result
+        rows: List[torch.Tensor] = []
+        chosen: List[torch.Tensor] = []
+        for k in range(self.n_species):
+            rows.append(torch.nonzero(species == k).squeeze(1))
+            chosen.append(selected[rows[k]])
+        first, second = pairs[:, 0], pairs[:, 1]
+        distances, bonds = self.uncertainty.distances(species, first, second, vectors, rows)
+        if self.extrapolation in outputs:
+            ratio = distances / self.uncertainty.limit
+            result[self.extrapolation] = self.by_atom(ratio, rows, chosen, labels)
+        if self.deviations in outputs or self.errors in outputs:
+            layers = self.network.last_layers(species, first, second, vectors, rows)
+            errors, deviations = self.uncertainty(layers, distances, bonds, first, second, rows)
+            if self.errors in outputs:
+                result[self.errors] = self.by_atom(errors, rows, chosen, labels)
+            if self.deviations in outputs:
+                values: List[List[torch.Tensor]] = []
+                for k in range(self.n_species):
+                    one: List[torch.Tensor] = []
+                    for l in range(len(deviations[k])):
+                        part = deviations[k][l][chosen[k]].unsqueeze(1)
+                        one.append(part.repeat(1, 2 * l + 1, 1))
+                    values.append(one)
+                result[self.deviations] = self.by_function(values, labels)
+        return result
 
-        coefficients = self.network(species, all_pairs[:, 0], all_pairs[:, 1], all_vectors, rows)
-
+    def by_function(self, values: List[List[torch.Tensor]], labels: List[Labels]) -> TensorMap:
+        """Numbers [species][lambda] (n_atoms, mu, n) with the keys of coefficients."""
+        device = values[0][0].device
         blocks: List[TensorBlock] = []
         for l, k in self.blocks:
-            values = coefficients[k][l]
+            block = values[k][l]
             mu = torch.arange(-l, l + 1, device=device).reshape(-1, 1)
-            n = torch.arange(values.shape[2], device=device).reshape(-1, 1)
+            n = torch.arange(block.shape[2], device=device).reshape(-1, 1)
             blocks.append(
                 TensorBlock(
-                    values=values,
+                    values=block,
                     samples=labels[k],
                     components=[Labels(["o3_mu"], mu)],
                     properties=Labels(["n"], n),
                 )
             )
-        result[self.output] = TensorMap(self.keys.to(device), blocks)
-        return result
+        return TensorMap(self.keys.to(device), blocks)
+
+    def energies(
+        self, species: torch.Tensor, pairs: torch.Tensor, vectors: torch.Tensor
+    ) -> torch.Tensor:
+        """Energies of all atoms, eV: (n_atoms,)."""
+        energy = self.energy
+        assert energy is not None
+        expansion = self.network.expansion(species, pairs[:, 0], pairs[:, 1], vectors)
+        # an atom without neighbours has a gradient too, which is zero
+        total: torch.Tensor = energy(expansion, species) + 0.0 * vectors.sum()
+        return total
+
+    def by_atom(
+        self,
+        values: torch.Tensor,
+        rows: List[torch.Tensor],
+        chosen: List[torch.Tensor],
+        labels: List[Labels],
+    ) -> TensorMap:
+        """One number for each chosen atom, (n_atoms,), with one block a species."""
+        device = values.device
+        blocks: List[TensorBlock] = []
+        for k in range(self.n_species):
+            part = values[rows[k]][chosen[k]].unsqueeze(1)
+            zero = torch.zeros((1, 1), dtype=torch.int32, device=device)
+            blocks.append(TensorBlock(part, labels[k], [], Labels(["value"], zero)))
+        return TensorMap(self.species_keys.to(device), blocks)
 
 
 def energy_block(energies: torch.Tensor, samples: torch.Tensor, per_atom: bool) -> TensorBlock:

@@ -10,17 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from ..model import ModelCard, export_model
+from ..model.uncertainty import Uncertainty
 from .data import DataSet
 from .evaluation import FIGURES, Job, Reporting, Settings, evaluate_dataset
 from .evaluation.command import report
 from .evaluation.job import EVALUATION
 from .generation import Progress, Workers
 from .learning.energies import load_energy, validation_figures
+from .learning.run_uncertainty import run_uncertainty
 from .learning.train import load_network
 from .options import TrainOptions
 
 
-def export_run(options: TrainOptions, path: str | os.PathLike[str], dtype: str = "float32") -> None:
+def export_run(
+    options: TrainOptions,
+    path: str | os.PathLike[str],
+    dtype: str = "float32",
+    *,
+    uncertainty: bool = True,
+) -> None:
     """Write the network of a run that has ended as a model file.
 
     Parameters
@@ -31,16 +39,21 @@ def export_run(options: TrainOptions, path: str | os.PathLike[str], dtype: str =
         The file.
     dtype
         ``"float32"`` or ``"float64"``.
+    uncertainty
+        Whether the file shall predict its errors, if the options say so too. They are found
+        once, and kept in ``uncertainty.pt`` of the run's folder.
     """
     dataset = DataSet.open(options.dataset)
     network = load_network(options, dataset.basis)
+    found = run_uncertainty(options, dataset, network) if uncertainty else None
     export_model(
         network,
         dataset.basis,
-        _card(options, dataset),
+        _card(options, dataset, found),
         path,
         dtype=dtype,  # type: ignore[arg-type]
         energy=load_energy(options.output, network),
+        uncertainty=found,
     )
 
 
@@ -90,8 +103,12 @@ def evaluation_folder(options: TrainOptions, part: str) -> Path:
     return options.output / f"evaluation-{part}"
 
 
-def _card(options: TrainOptions, dataset: DataSet) -> ModelCard:
+def _card(options: TrainOptions, dataset: DataSet, uncertainty: Uncertainty | None) -> ModelCard:
     split = _split(options)
+    training: dict[str, Any] = {f"{part}_structures": len(ids) for part, ids in split.items()}
+    if uncertainty is not None:
+        training["extrapolation_limit"] = round(float(uncertainty.limit), 6)
+        training["extrapolation_false_alarms"] = options.uncertainty.false_alarms
     evaluation = evaluation_folder(options, "test") / EVALUATION
     errors: dict[str, float] = {}
     if evaluation.exists():
@@ -102,7 +119,7 @@ def _card(options: TrainOptions, dataset: DataSet) -> ModelCard:
         name=options.name,
         description=options.card.description,
         level_of_theory=dataset.settings,
-        training={f"{part}_structures": len(names) for part, names in split.items()},
+        training=training,
         errors=errors,
         licence=options.card.licence,
         citation=options.card.citation,

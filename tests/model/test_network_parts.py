@@ -7,9 +7,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from ase_rholearn.basis import solid_harmonics
+from ase_rholearn.basis import radial_transform, solid_harmonics
 from ase_rholearn.model import NeighborDensity, NetworkOptions
-from ase_rholearn.model.build import radial_transform
 from ase_rholearn.model.clebsch_gordan import clebsch_gordan, coupled_pairs
 
 

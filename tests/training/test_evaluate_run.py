@@ -79,11 +79,8 @@ def test_card(model: DensityModel, dataset: DataSet, evaluation: dict[str, Any])
     """The file says what it is, on what it was trained and how good it is."""
     assert model.card.name == "tiny"
     assert model.card.level_of_theory["xc"] == "PBE"
-    assert model.card.training == {
-        "training_structures": 4,
-        "validation_structures": 2,
-        "test_structures": 2,
-    }
+    sizes = {"training_structures": 4, "validation_structures": 2, "test_structures": 2}
+    assert sizes.items() <= model.card.training.items()
     assert model.card.errors == evaluation["mean"]
     assert model.card.licence == "CC-BY-4.0"
     assert model.basis == dataset.basis

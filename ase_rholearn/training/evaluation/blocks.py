@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase.data import chemical_symbols
 
-from ...basis import Basis
-from ...model.build import radial_transform
+from ...basis import Basis, radial_transform
 
 #: Pairs of coefficients of each l that a structure keeps for parity plots.
 _SAMPLE = 40

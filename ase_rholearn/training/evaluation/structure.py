@@ -270,7 +270,7 @@ def _uncertainty(model: DensityModel, atoms: Atoms) -> dict[str, list[float]]:
     """Of models that know it: expected errors of atoms, and how far they are from known ones."""
     if not getattr(model, "knows_uncertainty", False):
         return {}
-    found = model.uncertainty([atoms])[0]  # type: ignore[attr-defined]
+    found = model.uncertainty([atoms])[0]
     return {
         "uncertainty_electrons": found.errors.tolist(),
         "extrapolation": found.extrapolation.tolist(),

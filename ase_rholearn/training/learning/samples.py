@@ -16,8 +16,7 @@ import torch
 from ase import Atoms
 from metatomic.torch import NeighborListOptions
 
-from ...basis import Basis
-from ...model.build import radial_transform
+from ...basis import Basis, radial_transform
 from ...model.network import DensityNetwork, send, species_of
 from ...model.systems import to_system
 

@@ -223,9 +223,10 @@ def _prepare_folder(options: TrainOptions, dataset: DataSet) -> dict[str, list[s
 def _relevant(options: dict[str, Any]) -> dict[str, Any]:
     """Options without the card, and without paths, which may be written differently later.
 
-    Energies may be added to a run that has ended; their stage checks its own options.
+    Energies may be added to a run that has ended, whose stage checks its own options, and so may
+    what the export needs.
     """
-    left_out = ("dataset", "output", "card", "energy")
+    left_out = ("dataset", "output", "card", "energy", "uncertainty")
     kept = {k: v for k, v in options.items() if k not in left_out}
     kept["split"] = {k: v for k, v in kept.get("split", {}).items() if k != "file"}
     return kept

@@ -12,6 +12,7 @@ from ..learning.closed_form import ClosedForm
 from ..learning.loss import LossTerms
 from .energy import EnergyTrainingOptions
 from .section import Section
+from .uncertainty import UncertaintyOptions
 
 
 class SplitOptions(Section):
@@ -206,6 +207,7 @@ class TrainOptions(Section):
     hardware: HardwareOptions = Field(default_factory=HardwareOptions)
     logs: LogOptions = Field(default_factory=LogOptions)
     energy: EnergyTrainingOptions | None = None
+    uncertainty: UncertaintyOptions = Field(default_factory=UncertaintyOptions)
     card: CardOptions = Field(default_factory=CardOptions)
     seed: int = Field(0, description="of gates and batches")
 
