@@ -33,6 +33,9 @@ from .samples import Sample
 #: Feature vectors that are held at once.
 _CHUNK = 2048
 
+#: Variances below are those of features that vanish.
+_TINY = 1e-100
+
 #: Fewer eigenvectors than this fraction are found by Lanczos steps, not all at once.
 _FEW = 8
 
@@ -59,6 +62,7 @@ class ClosedForm:
 
     components: int = 128
     gate_scale: float = 0.5
+    whitening: float = 0.0
     ridge: float = 1e-6
     iterations: int = 200
     tolerance: float = 1e-5
@@ -73,7 +77,7 @@ def initialize(
         expansions = _expansions(samples, k)
         if len(expansions) == 0:
             continue
-        _initialize_gates(species, expansions, options.gate_scale, generator)
+        _initialize_gates(species, expansions, options, generator)
         for readout in readouts_of(species):
             if readout.n_tensors:
                 _principal_tensors(readout, expansions)
@@ -85,27 +89,40 @@ def _expansions(samples: Sequence[Sample], species: int) -> torch.Tensor:
 
 def _principal_tensors(readout: Readout, expansions: torch.Tensor) -> None:
     """Make the tensors of one lambda the leading components of its features."""
-    covariance, _ = _covariance(readout.product, expansions, centred=False)
-    values, vectors = _leading(covariance, readout.n_tensors)
-    # one scale for all, so that the ridge term keeps preferring the leading ones
-    _set_weights(readout.product, vectors / values[0].sqrt(), readout.n_linear)
+    vectors = _components(readout.product, expansions, readout.n_tensors)
+    missing = readout.n_tensors - vectors.shape[1]
+    vectors = torch.nn.functional.pad(vectors, (0, missing))
+    _set_weights(readout.product, vectors, readout.n_linear)
 
 
 def _initialize_gates(
-    species: SpeciesNetwork, expansions: torch.Tensor, scale: float, generator: torch.Generator
+    species: SpeciesNetwork,
+    expansions: torch.Tensor,
+    options: ClosedForm,
+    generator: torch.Generator,
 ) -> None:
+    scale, whitening = options.gate_scale, options.whitening
     gates = species.gates
     covariance, mean = _covariance(gates.product, expansions, centred=True)
     n_invariants, n_gates = gates.weight.shape
     values, vectors = _leading(covariance, n_invariants)
-    spread = values.clamp_min(0).sum().sqrt().clamp_min(1e-12)
+    vectors = vectors / _spread(values, whitening)
     with torch.no_grad():
-        _set_weights(gates.product, vectors / spread, 0)
-        gates.shift.copy_(-(mean @ vectors) / spread)
+        _set_weights(gates.product, vectors, 0)
+        gates.shift.copy_(-(mean @ vectors))
         noise = torch.randn((n_invariants, n_gates), generator=generator, dtype=torch.float64)
         gates.weight.copy_(scale * noise)
         phase = torch.rand(n_gates, generator=generator, dtype=torch.float64)
         gates.phase.copy_(2 * torch.pi * phase)
+
+
+def _spread(values: torch.Tensor, whitening: float) -> torch.Tensor:
+    """What components of these variances are divided by, so that their variances add up to 1."""
+    floor = values[0].clamp_min(1e-24)
+    relative = (values.clamp_min(0) / floor).clamp_min(1e-12)
+    weights = relative ** (whitening / 2)
+    total = (floor * relative / weights**2).sum().sqrt()
+    return weights * total
 
 
 def product_features(product: CoupledProduct, expansion: torch.Tensor) -> torch.Tensor:
@@ -159,6 +176,30 @@ def _covariance(
     return covariance, mean
 
 
+def _components(product: CoupledProduct, expansions: torch.Tensor, count: int) -> torch.Tensor:
+    """Leading principal components of the features, not centred: (n_features, at most count).
+
+    All are scaled alike, the leading one to unit variance, so that a ridge term prefers it.
+    """
+    rows = len(expansions) * (2 * product.o3_lambda + 1)
+    if rows >= feature_count(product):
+        covariance, _ = _covariance(product, expansions, centred=False)
+        values, vectors = _leading(covariance, min(count, len(covariance)))
+        return vectors / values[0].clamp_min(_TINY).sqrt()
+    # few atoms: the same from the products of feature vectors, X X^T instead of X^T X
+    features = product_features(product, expansions).flatten(0, 1)
+    values, left = _leading(features @ features.T / rows, min(count, rows))
+    kept = values > 1e-14 * values[0].clamp_min(_TINY)
+    values, left = values[kept], left[:, kept]
+    return features.T @ (left / (rows * values * values[:1]).sqrt())
+
+
+def feature_count(product: CoupledProduct) -> int:
+    """Number of features of :func:`product_features`."""
+    n_in = product.linear.shape[0]
+    return len(paths_of(product)) * n_in * n_in + (n_in if product.has_linear else 0)
+
+
 def _leading(covariance: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Leading eigenvalues (count,) and eigenvectors (n, count), padded with zeros."""
     size = len(covariance)
@@ -180,8 +221,8 @@ def _leading(covariance: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.
 
 
 @dataclass(frozen=True)
-class _Block:
-    """Inputs of one readout over the training set.
+class ReadoutInputs:
+    """Inputs of one readout for atoms of its species.
 
     Attributes
     ----------
@@ -206,9 +247,9 @@ class _Block:
     def n_features(self) -> int:
         return self.n_gated + self.components.shape[2]
 
-    def part(self, rows: slice) -> _Block:
+    def part(self, rows: slice) -> ReadoutInputs:
         """The same for some of the atoms."""
-        return _Block(self.gates[rows], self.tensors[rows], self.components[rows])
+        return ReadoutInputs(self.gates[rows], self.tensors[rows], self.components[rows])
 
     def features(self) -> torch.Tensor:
         """(n_atoms * mu, n_features): gates times tensors, then components."""
@@ -248,7 +289,7 @@ def solve_readout(
     list of float
         Relative residual before each step of conjugate gradients.
     """
-    problem = _Problem(network, samples, options.components)
+    problem = ReadoutProblem(network, samples, options.components)
     factors, ridges = problem.preconditioner(options.ridge)
 
     def apply(weights: Weights) -> Weights:
@@ -267,13 +308,13 @@ def solve_readout(
     return history
 
 
-class _Problem:
+class ReadoutProblem:
     """The normal equations of the readouts of all species and lambdas."""
 
     def __init__(self, network: DensityNetwork, samples: Sequence[Sample], components: int) -> None:
         self.samples = samples
         self.readouts: list[Readout] = []
-        self.blocks: list[_Block] = []
+        self.blocks: list[ReadoutInputs] = []
         self.bases: list[torch.Tensor] = []
         self.counts: list[list[int]] = []
         with torch.no_grad():
@@ -290,13 +331,9 @@ class _Problem:
     def _add(
         self, readout: Readout, expansions: torch.Tensor, gates: torch.Tensor, components: int
     ) -> None:
-        tensors = readout.product(expansions)[..., readout.n_linear :]
-        linear, basis = _linear_components(readout, expansions, components)
-        if readout.product.o3_lambda == 0:
-            constant = linear.new_ones((*linear.shape[:2], 1))
-            linear = torch.cat([linear, constant], dim=2)
+        basis = component_vectors(readout, expansions, components)
         self.readouts.append(readout)
-        self.blocks.append(_Block(gates, tensors, linear))
+        self.blocks.append(readout_inputs(readout, expansions, gates, basis))
         self.bases.append(basis)
 
     def right_hand_side(self) -> Weights:
@@ -359,34 +396,63 @@ class _Problem:
 
     def store(self, weights: Weights) -> None:
         """Write the solution into the network."""
-        with torch.no_grad():
-            for readout, block, basis, weight in zip(
-                self.readouts, self.blocks, self.bases, weights, strict=True
-            ):
-                gated, rest = weight[: block.n_gated], weight[block.n_gated :]
-                readout.weight.copy_(gated.reshape(readout.weight.shape))
-                if readout.product.o3_lambda == 0:
-                    readout.bias.copy_(rest[-1])
-                if readout.n_linear:
-                    _set_weights(readout.product, basis @ rest[: basis.shape[1]], 0)
+        for readout, basis, weight in zip(self.readouts, self.bases, weights, strict=True):
+            store_readout(readout, basis, weight)
 
 
-def _linear_components(
-    readout: Readout, expansions: torch.Tensor, count: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Leading components of the features: (n_atoms, mu, n), and their vectors (n_features, n).
+def store_readout(readout: Readout, vectors: torch.Tensor, weight: torch.Tensor) -> None:
+    """Give a readout the weights (n_features, n_out) of its :func:`readout_inputs`."""
+    n_gated = readout.weight.shape[0] * readout.weight.shape[1]
+    gated, rest = weight[:n_gated], weight[n_gated:]
+    with torch.no_grad():
+        readout.weight.copy_(gated.reshape(readout.weight.shape))
+        if readout.product.o3_lambda == 0:
+            readout.bias.copy_(rest[-1])
+        if readout.n_linear:
+            _set_weights(readout.product, vectors @ rest[: vectors.shape[1]], 0)
 
-    None at all for a network without a linear map.
+
+def readout_weights(readout: Readout, vectors: torch.Tensor) -> torch.Tensor:
+    """The inverse of :func:`store_readout`: (n_features, n_out).
+
+    What the linear map has outside of the components is left out.
     """
-    product = readout.product
+    parts = [readout.weight.flatten(0, 1)]
+    if readout.n_linear:
+        flat = [path.weight.flatten(0, 1) for path in paths_of(readout.product)]
+        if readout.product.has_linear:
+            flat.append(readout.product.linear)
+        linear = torch.cat(flat)[:, : readout.n_linear]
+        parts.append(vectors.T @ linear / vectors.square().sum(dim=0).unsqueeze(1))
+    if readout.product.o3_lambda == 0:
+        parts.append(readout.bias.unsqueeze(0))
+    return torch.cat(parts).detach()
+
+
+def component_vectors(readout: Readout, expansions: torch.Tensor, count: int) -> torch.Tensor:
+    """Leading components of a readout's features, for its linear map: (n_features, n).
+
+    Orthogonal, each of the length that gives the leading one unit variance. None at all for a
+    network without a linear map.
+    """
     if readout.n_linear == 0:
-        mu = 2 * product.o3_lambda + 1
-        return expansions.new_zeros((len(expansions), mu, 0)), expansions.new_zeros((0, 0))
-    covariance, _ = _covariance(product, expansions, centred=False)
-    values, vectors = _leading(covariance, min(count, len(covariance)))
-    vectors = vectors / values[0].sqrt()
-    chunks = expansions.split(_CHUNK // (2 * product.o3_lambda + 1))
-    return torch.cat([product_features(product, chunk) @ vectors for chunk in chunks]), vectors
+        return expansions.new_zeros((0, 0))
+    return _components(readout.product, expansions, count)
+
+
+def readout_inputs(
+    readout: Readout, expansions: torch.Tensor, gates: torch.Tensor, vectors: torch.Tensor
+) -> ReadoutInputs:
+    """What a readout multiplies its weights with, the linear map in the given components."""
+    tensors = readout.product(expansions)[..., readout.n_linear :]
+    mu = tensors.shape[1]
+    linear = expansions.new_zeros((len(expansions), mu, 0))
+    if readout.n_linear:
+        chunks = expansions.split(_CHUNK // mu)
+        linear = torch.cat([product_features(readout.product, c) @ vectors for c in chunks])
+    if readout.product.o3_lambda == 0:
+        linear = torch.cat([linear, linear.new_ones((len(linear), 1, 1))], dim=2)
+    return ReadoutInputs(gates, tensors, linear)
 
 
 def _conjugate_gradients(

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from ...model.network import DensityNetwork, species_of
 from ..options import GradientOptions
+from .quadratic import quadratic_form
 from .samples import Batch, Sample
 
 
@@ -89,7 +90,7 @@ def density_loss(network: DensityNetwork, batch: Batch) -> torch.Tensor:
         for prediction, target in zip(batch.split(outputs), batch.targets, strict=True)
     ]
     losses = [
-        error @ (metric @ error) / electrons
+        quadratic_form(error, metric) / electrons
         for error, metric, electrons in zip(errors, batch.metrics, batch.electrons, strict=True)
     ]
     return torch.stack(losses)
