@@ -1,4 +1,4 @@
-"""Training as rholearn does it, from public parts: featomic's descriptors, metatensor-learn's layers.
+"""Training as rholearn does it: featomic's descriptors, metatensor-learn's layers.
 
 What rholearn (github.com/lab-cosmo/rholearn) does by default, with the same libraries:
 lambda-SOAP descriptors of each structure are computed once and kept in memory as TensorMaps,

@@ -1,10 +1,19 @@
 """Speed of a training step against rholearn's way, with the same features and data.
 
-Both train a linear map of the same lambda-SOAP features (rholearn's default l, n and cutoff) to
-coefficients, on the same molecules, batches and optimiser, in double precision, as rholearn
-does; the loss is the integral of the squared error of the density. A step is all that repeats:
-joining a batch, prediction, loss, gradients, and the optimiser. What is computed once, before,
-is timed apart. Steps are interleaved in one process on one thread, and CPU time counts. Run
+Both train the same linear map of the same lambda-SOAP features (rholearn's default l, n and
+cutoff) to coefficients, on the same molecules, batches and optimiser; the loss is the integral
+of the squared error of the density. A step is all that repeats: joining a batch, prediction,
+loss, gradients, and the optimiser. What is done once, before, is timed apart. Steps are
+interleaved in one process on one thread, and the median of the CPU time counts. Ours are
+
+- ``frozen``: the map of the principal components of the features, which are computed once
+  (:mod:`ase_rholearn.training.learning.frozen`); in double precision, as rholearn does it, and
+  in single precision, our default;
+- ``all features``: the map with a weight for each feature, which are never formed;
+- ``gates too``: the non-linear network with all of its weights.
+
+First, the loss of random weights is compared in rholearn's layer, in our network, and as PySCF's
+integral of the flat coefficients. Run
 
     pip install metatensor-learn
     python benchmarks/training_speed.py
@@ -13,19 +22,25 @@ is timed apart. Steps are interleaved in one process on one thread, and CPU time
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import rholearn_way
 import torch
 from ase import Atoms
+from featomic_pipeline import flat_weight
 
 from ase_rholearn.basis import Basis, block_keys
 from ase_rholearn.model import DensityNetwork, NeighborDensity, NetworkOptions, build_network
+from ase_rholearn.model.network import species_of
 from ase_rholearn.references.pyscf import metric_matrix
 from ase_rholearn.training import DataSet
+from ase_rholearn.training.learning.frozen import FrozenNetwork
 from ase_rholearn.training.learning.module import convert, density_loss
 from ase_rholearn.training.learning.samples import Batch, BlockOrder, Sample, expand
 
@@ -34,55 +49,61 @@ DATA = Path(__file__).parents[1] / "models" / "organic-pbe" / "data"
 #: rholearn's default features: cutoff 3 Angstrom, l up to 5, 8 radial functions.
 DENSITY = NeighborDensity(cutoff=3.0, max_angular=5, max_radial=8, width=0.3)
 SPECIES = (1, 6, 7, 8)
+COMPONENTS = 256
+
+LINEAR = NetworkOptions(density=DENSITY, tensors=0, linear=True)
+GATED = NetworkOptions(density=DENSITY, tensors=24, gates=32, linear=True)
 
 
-def restricted(basis: Basis) -> Basis:
-    """The functions of the species that are here, without free atoms: they play no part."""
-    return Basis({z: basis.shells[z] for z in SPECIES})
+@dataclass(frozen=True)
+class Molecule:
+    """A structure with its reference coefficients and PySCF's overlap matrix, in flat order."""
+
+    atoms: Atoms
+    coefficients: np.ndarray
+    overlap: np.ndarray
 
 
-def molecules(dataset: DataSet, count: int) -> list[tuple[Atoms, np.ndarray]]:
-    """The first molecules of these species alone, and their coefficients."""
-    found = []
+def load(folder: Path, count: int) -> tuple[Basis, list[Molecule]]:
+    """The first molecules of these species alone, and the functions of these species."""
+    dataset = DataSet.open(folder)
+    # without free atoms, which play no part here
+    basis = Basis({z: dataset.basis.shells[z] for z in SPECIES})
+    found: list[Molecule] = []
     for name in dataset.ids:
         reference = dataset.load(name)
-        if set(reference.atoms.numbers.tolist()) <= set(SPECIES):
-            found.append((reference.atoms, np.asarray(reference.coefficients, dtype=float)))
-        if len(found) == count:
-            break
-    return found
+        atoms = reference.atoms
+        if len(found) < count and set(atoms.numbers.tolist()) <= set(SPECIES):
+            coefficients = np.asarray(reference.coefficients, dtype=float)
+            found.append(Molecule(atoms, coefficients, metric_matrix(atoms, basis, "overlap")))
+    return basis, found
 
 
-def cpu(call: Callable[[], object]) -> float:
-    start = time.process_time()
-    call()
-    return time.process_time() - start
+def sample(molecule: Molecule, network: DensityNetwork, basis: Basis) -> Sample:
+    order = BlockOrder(basis, molecule.atoms.numbers, "overlap")
+    return Sample(
+        expansions=expand(network, basis, molecule.atoms),
+        target=torch.from_numpy(order.from_flat(molecule.coefficients)),
+        metric=torch.from_numpy(order.metric(molecule.overlap)),
+        electrons=1.0,
+    )
 
 
 class Ours:
-    """The network of the package with a linear map alone."""
+    """Steps of this package, for any network that :func:`density_loss` takes."""
 
-    def __init__(self, basis: Basis, options: NetworkOptions, dtype: torch.dtype) -> None:
-        self.basis, self.dtype = basis, dtype
-        self.network = build_network(options, basis)
-
-    def sample(self, atoms: Atoms, coefficients: np.ndarray, overlap: np.ndarray) -> Sample:
-        order = BlockOrder(self.basis, atoms.numbers, "overlap")
-        return Sample(
-            expansions=expand(self.network, self.basis, atoms),
-            target=torch.from_numpy(order.from_flat(coefficients)),
-            metric=torch.from_numpy(order.metric(overlap)),
-            electrons=1.0,
-        )
-
-    def start(self, samples: Sequence[Sample]) -> None:
-        self.samples = convert(samples, self.dtype)
-        self.network.to(self.dtype)
-        parameters = [p for p in self.network.parameters() if p.requires_grad and p.numel()]
-        self.optimizer = torch.optim.Adam(parameters, lr=1e-4)
+    def __init__(
+        self, network: torch.nn.Module, samples: Sequence[Sample], dtype: torch.dtype
+    ) -> None:
+        self.network = network.to(dtype)
+        self.samples = convert(samples, dtype)
+        trained = [p for p in network.parameters() if p.requires_grad and p.numel()]
+        self.weights = sum(p.numel() for p in trained)
+        self.optimizer = torch.optim.Adam(trained, lr=1e-4)
 
     def loss(self, indices: Sequence[int]) -> torch.Tensor:
-        return density_loss(self.network, Batch.of([self.samples[i] for i in indices])).sum()
+        batch = Batch.of([self.samples[i] for i in indices])
+        return density_loss(self.network, batch).sum()  # type: ignore[arg-type]
 
     def step(self, indices: Sequence[int]) -> None:
         self.optimizer.zero_grad()
@@ -91,12 +112,13 @@ class Ours:
 
 
 class Theirs:
-    """rholearn's way."""
+    """Steps in rholearn's way."""
 
     def __init__(self, basis: Basis, structures: Sequence[rholearn_way.Structure]) -> None:
         self.structures = structures
-        full = rholearn_way.join(structures).descriptor
-        self.layer = rholearn_way.layer(basis, full)
+        self.descriptor = rholearn_way.join(structures).descriptor
+        self.layer = rholearn_way.layer(basis, self.descriptor)
+        self.weights = sum(p.numel() for p in self.layer.parameters())
         self.optimizer = torch.optim.Adam(self.layer.parameters(), lr=1e-4)
 
     def loss(self, indices: Sequence[int]) -> torch.Tensor:
@@ -108,52 +130,135 @@ class Theirs:
         self.loss(indices).backward()
         self.optimizer.step()
 
+    def take_weights(self, network: DensityNetwork, basis: Basis) -> None:
+        """Those of our network, for the coefficients of the basis."""
+        keys = rholearn_way.labels(basis)
+        layers = [m for m in self.layer.modules() if isinstance(m, torch.nn.Linear)]
+        with torch.no_grad():
+            for index, (l, z) in enumerate(block_keys(basis)):
+                linear = layers[index]
+                properties = self.descriptor.block(keys.entry(index)).properties
+                linear.weight.copy_(flat_weight(network, basis, l, z, properties))
+                if linear.bias is not None:
+                    linear.bias.zero_()
+
+
+def random_network(basis: Basis) -> DensityNetwork:
+    """Random weights for the products that rholearn's descriptor has."""
+    network = build_network(LINEAR, basis)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "paths" in name and "readouts" in name:
+                noise = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+                parameter.copy_(0.01 * noise)
+    return network
+
+
+def integral(network: DensityNetwork, molecules: Sequence[Molecule], basis: Basis) -> float:
+    """The sum of the squared errors' integrals, from flat coefficients and PySCF's matrices."""
+    total = 0.0
+    for molecule in molecules:
+        order = BlockOrder(basis, molecule.atoms.numbers, "overlap")
+        one = sample(molecule, network, basis)
+        with torch.no_grad():
+            outputs = [
+                species.orthonormal(expansion)
+                for species, expansion in zip(species_of(network), one.expansions, strict=True)
+            ]
+        predicted = order.to_flat(Batch.of([one]).split(outputs)[0].numpy())
+        error = predicted - molecule.coefficients
+        total += float(error @ molecule.overlap @ error)
+    return total
+
+
+def compare_losses(
+    molecules: Sequence[Molecule], structures: Sequence[rholearn_way.Structure], basis: Basis
+) -> None:
+    network = random_network(basis)
+    theirs = Theirs(basis, structures)
+    theirs.take_weights(network, basis)
+    indices = range(len(molecules))
+    ours = Ours(network, [sample(m, network, basis) for m in molecules], torch.float64)
+    exact = integral(network, molecules, basis)
+    for name, way in (("rholearn's way", theirs), ("here", ours)):
+        difference = abs(float(way.loss(indices).detach()) / exact - 1)
+        print(f"loss of the same weights, {name}: relative difference to PySCF {difference:.0e}")
+
+
+Result = TypeVar("Result")
+
+
+def timed(name: str, call: Callable[[], Result]) -> Result:
+    start = time.process_time()
+    result = call()
+    print(f"{name}: {time.process_time() - start:.2f} s", flush=True)
+    return result
+
+
+def freeze(
+    network: DensityNetwork, samples: Sequence[Sample]
+) -> tuple[FrozenNetwork, list[Sample]]:
+    frozen = FrozenNetwork(network, samples, COMPONENTS)
+    return frozen, frozen.samples(samples)
+
+
+def measure(
+    ways: dict[str, Ours | Theirs], n_structures: int, batch: int, epochs: int
+) -> dict[str, float]:
+    """Median CPU seconds of a step, each way in turn."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(epochs):
+        for first in range(0, n_structures - batch + 1, batch):
+            for name, way in ways.items():
+                start = time.process_time()
+                way.step(range(first, first + batch))
+                times[name].append(time.process_time() - start)
+    return {name: float(np.median(values)) for name, values in times.items()}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, nargs="?", default=DATA, help="a data set")
     parser.add_argument("--structures", type=int, default=24)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    dataset = DataSet.open(arguments.data)
-    basis = restricted(dataset.basis)
-    chosen = molecules(dataset, arguments.structures)
-    overlaps = [metric_matrix(atoms, basis, "overlap") for atoms, _ in chosen]
-    everything = [(a, c, s) for (a, c), s in zip(chosen, overlaps, strict=True)]
-
-    made: list = []
-    seconds = cpu(
-        lambda: made.extend(rholearn_way.descriptors([a for a, _ in chosen], basis, DENSITY))
+    basis, molecules = load(arguments.data, arguments.structures)
+    structures = [m.atoms for m in molecules]
+    print(
+        f"{len(molecules)} molecules of {np.mean([len(a) for a in structures]):.1f} atoms, {basis}"
     )
-    print(f"descriptors, rholearn's way: {seconds:.1f} s", flush=True)
-    structures = [
-        rholearn_way.structure(a, basis, d, c, s)
-        for (a, c, s), d in zip(everything, made, strict=True)
+
+    descriptors = timed(
+        "descriptors, rholearn's way",
+        lambda: rholearn_way.descriptors(structures, basis, DENSITY),
+    )
+    made = [
+        rholearn_way.structure(m.atoms, basis, descriptor, m.coefficients, m.overlap)
+        for m, descriptor in zip(molecules, descriptors, strict=True)
     ]
-    theirs = Theirs(basis, structures)
-    linear = NetworkOptions(density=DENSITY, tensors=0, linear=True)
-    double = Ours(basis, linear, torch.float64)
-    samples: list[Sample] = []
-    seconds = cpu(lambda: [expand(double.network, basis, a) for a, _ in chosen])
-    print(f"expansions, here: {seconds:.1f} s", flush=True)
-    samples = [double.sample(*one) for one in everything]
-    double.start(samples)
-    single = Ours(basis, linear, torch.float32)
-    single.start(samples)
-    gated = Ours(basis, NetworkOptions(density=DENSITY, tensors=24, gates=32), torch.float32)
-    gated.start(samples)
-    ways = {"rholearn": theirs, "linear f64": double, "linear f32": single, "gated f32": gated}
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(arguments.epochs):
-        for start in range(0, len(chosen), arguments.batch):
-            indices = list(range(start, start + arguments.batch))
-            for name, way in ways.items():
-                times[name].append(cpu(lambda: way.step(indices)))
-    print(np.mean([len(a) for a, _ in chosen]), "atoms")
-    for name, values in times.items():
-        print(name, f"{arguments.batch/np.median(values):.2f} structures/s", np.round(values, 3)[:6])
+    linear, gated = build_network(LINEAR, basis), build_network(GATED, basis)
+    timed("expansions, here", lambda: [expand(linear, basis, a) for a in structures])
+    samples = [sample(m, linear, basis) for m in molecules]
+    frozen, features = timed("components and features, here", lambda: freeze(linear, samples))
+    compare_losses(molecules, made, basis)
+
+    ways: dict[str, Ours | Theirs] = {
+        "rholearn's way": Theirs(basis, made),
+        "frozen": Ours(copy.deepcopy(frozen), features, torch.float64),
+        "frozen, float32": Ours(frozen, features, torch.float32),
+        "all features": Ours(copy.deepcopy(linear), samples, torch.float64),
+        "all features, float32": Ours(linear, samples, torch.float32),
+        "gates too, float32": Ours(gated, samples, torch.float32),
+    }
+    seconds = measure(ways, len(molecules), arguments.batch, arguments.epochs)
+    rival = seconds["rholearn's way"]
+    print(f"\n{'':24} {'weights':>9} {'ms/structure':>13} {'ratio':>6}")
+    for name, way in ways.items():
+        each = 1e3 * seconds[name] / arguments.batch
+        print(f"{name:24} {way.weights:9} {each:13.2f} {rival / seconds[name]:6.1f}")
 
 
 if __name__ == "__main__":

@@ -241,10 +241,12 @@ class ReadoutInputs:
 
     @property
     def n_gated(self) -> int:
+        """Products of a gate and a tensor."""
         return self.gates.shape[1] * self.tensors.shape[2]
 
     @property
     def n_features(self) -> int:
+        """Those, and the components."""
         return self.n_gated + self.components.shape[2]
 
     def part(self, rows: slice) -> ReadoutInputs:
@@ -337,6 +339,7 @@ class ReadoutProblem:
         self.bases.append(basis)
 
     def right_hand_side(self) -> Weights:
+        """X^T M y of the targets y, with the metric M."""
         return self._transposed([sample.apply_metric(sample.target) for sample in self.samples])
 
     def projections(self) -> Weights:
@@ -344,6 +347,7 @@ class ReadoutProblem:
         return self._transposed([sample.target / sample.electrons for sample in self.samples])
 
     def normal(self, weights: Weights) -> Weights:
+        """X^T M X w."""
         outputs = [b.predict(w) for b, w in zip(self.blocks, weights, strict=True)]
         vectors = [[] for _ in self.samples]  # type: list[list[torch.Tensor]]
         for output, counts in zip(outputs, self.counts, strict=True):

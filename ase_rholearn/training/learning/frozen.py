@@ -105,7 +105,9 @@ class FrozenNetwork(torch.nn.Module):
             for k, (species, expansion) in enumerate(
                 zip(species_of(network), expansions, strict=True)
             ):
-                gates = species.gates(expansion) if species.has_gates else expansion.new_zeros(0)
+                gates = expansion.new_zeros((len(expansion), 0))
+                if species.has_gates:
+                    gates = species.gates(expansion)
                 parts = [expansion.new_zeros((len(expansion), 0))]
                 for readout, vectors in zip(_trained(network, k), self._vectors[k], strict=True):
                     inputs = readout_inputs(readout, expansion, gates, vectors)

@@ -41,7 +41,7 @@ def quadratic_form(error: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
     >>> error = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> value = quadratic_form(error, torch.tensor([[2.0, 1.0], [1.0, 3.0]]))
     >>> value.backward()
-    >>> float(value), error.grad.tolist()
+    >>> value.item(), error.grad.tolist()
     (18.0, [8.0, 14.0])
     """
     return _QuadraticForm.apply(error, metric)  # type: ignore[no-untyped-call, no-any-return]
