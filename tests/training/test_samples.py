@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,24 @@ def test_loss_is_the_density_error_in_its_metric(
     # metrics are kept in single precision
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
     assert mean_loss(network, samples) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize(("coulomb", "integral"), [(0.0, "int1e_ovlp"), (1.0, "int2c2e")])
+def test_loss_is_the_integral_to_ten_digits(
+    dataset: DataSet, run: Any, coulomb: float, integral: str
+) -> None:
+    """In double precision, for a network that predicts nothing."""
+    network = build_network(run.options.model.network(), dataset.basis)
+    reference = dataset.load(dataset.ids[0])
+    atoms = reference.atoms
+    order = BlockOrder(dataset.basis, atoms.numbers, "overlap")
+    metric = torch.from_numpy(order.metric(loss_metric(dataset.basis, atoms, coulomb)))
+    [sample] = prepare(dataset, dataset.ids[:1], network, coulomb)
+    with torch.no_grad():
+        loss = density_loss(network, Batch.of([dataclasses.replace(sample, metric=metric)]))
+    error = to_pyscf_order(dataset.basis, atoms.numbers, reference.coefficients)
+    expected = error @ pyscf_metric(atoms, dataset.basis, integral) @ error / 10
+    np.testing.assert_allclose(loss, [expected], rtol=1e-10)
 
 
 def test_mixed_metric(waters: list[Atoms], tiny_basis: Basis) -> None:

@@ -62,7 +62,6 @@ class ClosedForm:
 
     components: int = 128
     gate_scale: float = 0.5
-    whitening: float = 0.0
     ridge: float = 1e-6
     iterations: int = 200
     tolerance: float = 1e-5
@@ -77,7 +76,7 @@ def initialize(
         expansions = _expansions(samples, k)
         if len(expansions) == 0:
             continue
-        _initialize_gates(species, expansions, options, generator)
+        _initialize_gates(species, expansions, options.gate_scale, generator)
         for readout in readouts_of(species):
             if readout.n_tensors:
                 _principal_tensors(readout, expansions)
@@ -96,33 +95,20 @@ def _principal_tensors(readout: Readout, expansions: torch.Tensor) -> None:
 
 
 def _initialize_gates(
-    species: SpeciesNetwork,
-    expansions: torch.Tensor,
-    options: ClosedForm,
-    generator: torch.Generator,
+    species: SpeciesNetwork, expansions: torch.Tensor, scale: float, generator: torch.Generator
 ) -> None:
-    scale, whitening = options.gate_scale, options.whitening
     gates = species.gates
     covariance, mean = _covariance(gates.product, expansions, centred=True)
     n_invariants, n_gates = gates.weight.shape
     values, vectors = _leading(covariance, n_invariants)
-    vectors = vectors / _spread(values, whitening)
+    spread = values.clamp_min(0).sum().sqrt().clamp_min(1e-12)
     with torch.no_grad():
-        _set_weights(gates.product, vectors, 0)
-        gates.shift.copy_(-(mean @ vectors))
+        _set_weights(gates.product, vectors / spread, 0)
+        gates.shift.copy_(-(mean @ vectors) / spread)
         noise = torch.randn((n_invariants, n_gates), generator=generator, dtype=torch.float64)
         gates.weight.copy_(scale * noise)
         phase = torch.rand(n_gates, generator=generator, dtype=torch.float64)
         gates.phase.copy_(2 * torch.pi * phase)
-
-
-def _spread(values: torch.Tensor, whitening: float) -> torch.Tensor:
-    """What components of these variances are divided by, so that their variances add up to 1."""
-    floor = values[0].clamp_min(1e-24)
-    relative = (values.clamp_min(0) / floor).clamp_min(1e-12)
-    weights = relative ** (whitening / 2)
-    total = (floor * relative / weights**2).sum().sqrt()
-    return weights * total
 
 
 def product_features(product: CoupledProduct, expansion: torch.Tensor) -> torch.Tensor:

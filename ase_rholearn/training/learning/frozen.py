@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 
@@ -118,7 +119,7 @@ class FrozenNetwork(torch.nn.Module):
 
     def store(self, network: DensityNetwork) -> None:
         """Write the readouts into the network, whose other weights are those of the start."""
-        for k, species in enumerate(self.species):
+        for k, species in enumerate(cast("list[FrozenSpecies]", list(self.species))):
             for readout, vectors, weight in zip(
                 _trained(network, k), self._vectors[k], species.weights, strict=True
             ):

@@ -9,6 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from scipy.linalg import blas
+
+#: Products of symmetric matrices and vectors.
+_SYMMETRIC = {torch.float32: blas.ssymv, torch.float64: blas.dsymv}
 
 
 class _QuadraticForm(torch.autograd.Function):
@@ -16,8 +20,7 @@ class _QuadraticForm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, error: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
-        product = metric @ error.to(metric.dtype)
-        product = product.to(error.dtype)
+        product = _product(metric, error.detach().to(metric.dtype)).to(error.dtype)
         ctx.save_for_backward(product)
         return torch.dot(error, product)
 
@@ -25,6 +28,15 @@ class _QuadraticForm(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         (product,) = ctx.saved_tensors
         return 2 * gradients[0] * product, None
+
+
+def _product(metric: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    """Symmetric matrix times vector; on a CPU half of the matrix is read."""
+    multiply = _SYMMETRIC.get(metric.dtype)
+    if multiply is None or metric.device.type != "cpu" or not metric.is_contiguous():
+        return metric @ vector
+    # the transpose, which is the matrix itself, has the order of Fortran
+    return torch.from_numpy(multiply(1.0, metric.numpy().T, vector.numpy()))
 
 
 def quadratic_form(error: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
@@ -44,4 +56,4 @@ def quadratic_form(error: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
     >>> value.item(), error.grad.tolist()
     (18.0, [8.0, 14.0])
     """
-    return _QuadraticForm.apply(error, metric)  # type: ignore[no-untyped-call, no-any-return]
+    return _QuadraticForm.apply(error, metric)  # type: ignore[no-any-return]
