@@ -56,4 +56,4 @@ def quadratic_form(error: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
     >>> value.item(), error.grad.tolist()
     (18.0, [8.0, 14.0])
     """
-    return _QuadraticForm.apply(error, metric)  # type: ignore[no-any-return]
+    return _QuadraticForm.apply(error, metric)
