@@ -47,7 +47,7 @@ class FeatomicPipeline(torch.nn.Module):
         self.linear = torch.nn.ModuleList()
         for index, (l, z) in enumerate(keys):
             properties = metadata.block(self.keys.entry(index)).properties
-            weight = _flat_weight(network, basis, l, z, properties)
+            weight = flat_weight(network, basis, l, z, properties)
             layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
             layer.weight = torch.nn.Parameter(weight)
             self.linear.append(layer)
@@ -105,7 +105,7 @@ def _dummy(basis: Basis):
     return systems_to_torch(atoms).to(torch.float64)
 
 
-def _flat_weight(
+def flat_weight(
     network: DensityNetwork, basis: Basis, l: int, z: int, properties: Labels
 ) -> torch.Tensor:
     """Weights of one block in featomic's order of features: (n_out, n_features)."""

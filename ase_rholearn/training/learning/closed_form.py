@@ -32,10 +32,19 @@ from ...model.network import (
     readouts_of,
     species_of,
 )
-from .samples import Batch, Sample, expansions_with_messages, mixed_expansions, predictions
+from .samples import (
+    Sample,
+    expansions_with_messages,
+    mixed_expansions,
+    predictions,
+    without_metrics,
+)
 
 #: Feature vectors that are held at once.
 _CHUNK = 2048
+
+#: Variances below are those of features that vanish.
+_TINY = 1e-100
 
 #: Fewer eigenvectors than this fraction are found by Lanczos steps, not all at once.
 _FEW = 8
@@ -89,7 +98,7 @@ def initialize(
     for k, species in chosen:
         _principal_messages(species.messages, _raw_expansions(samples, k))
     with torch.no_grad():
-        expansions = expansions_with_messages(network, _inputs_of(samples))
+        expansions = expansions_with_messages(network, without_metrics(samples))
     for k, species in chosen:
         _principal_channels(species.mixing, expansions[k])
         mixed = species.mixing(expansions[k]).detach()
@@ -101,12 +110,6 @@ def initialize(
 
 def _raw_expansions(samples: Sequence[Sample], species: int) -> torch.Tensor:
     return torch.cat([sample.expansions[species] for sample in samples])
-
-
-def _inputs_of(samples: Sequence[Sample]) -> Batch:
-    """All samples as one batch, without their metrics."""
-    nothing = torch.zeros((0, 0))
-    return Batch.of([dataclasses.replace(sample, metric=nothing) for sample in samples])
 
 
 def _principal_channels(mixing: ChannelMixing, expansion: torch.Tensor) -> None:
@@ -136,10 +139,10 @@ def _principal_messages(messages: Messages, expansion: torch.Tensor) -> None:
 
 def _principal_tensors(readout: Readout, expansions: torch.Tensor) -> None:
     """Make the tensors of one lambda the leading components of its features."""
-    covariance, _ = _covariance(readout.product, expansions, centred=False)
-    values, vectors = _leading(covariance, readout.n_tensors)
-    # one scale for all, so that the ridge term keeps preferring the leading ones
-    _set_weights(readout.product, vectors / values[0].sqrt(), readout.n_linear)
+    vectors = _components(readout.product, expansions, readout.n_tensors)
+    missing = readout.n_tensors - vectors.shape[1]
+    vectors = torch.nn.functional.pad(vectors, (0, missing))
+    _set_weights(readout.product, vectors, readout.n_linear)
 
 
 def _initialize_gates(
@@ -210,6 +213,30 @@ def _covariance(
     return covariance, mean
 
 
+def _components(product: CoupledProduct, expansions: torch.Tensor, count: int) -> torch.Tensor:
+    """Leading principal components of the features, not centred: (n_features, at most count).
+
+    All are scaled alike, the leading one to unit variance, so that a ridge term prefers it.
+    """
+    rows = len(expansions) * (2 * product.o3_lambda + 1)
+    if rows >= feature_count(product):
+        covariance, _ = _covariance(product, expansions, centred=False)
+        values, vectors = _leading(covariance, min(count, len(covariance)))
+        return vectors / values[0].clamp_min(_TINY).sqrt()
+    # few atoms: the same from the products of feature vectors, X X^T instead of X^T X
+    features = product_features(product, expansions).flatten(0, 1)
+    values, left = _leading(features @ features.T / rows, min(count, rows))
+    kept = values > 1e-14 * values[0].clamp_min(_TINY)
+    values, left = values[kept], left[:, kept]
+    return features.T @ (left / (rows * values * values[:1]).sqrt())
+
+
+def feature_count(product: CoupledProduct) -> int:
+    """Number of features of :func:`product_features`."""
+    n_in = product.linear.shape[0]
+    return len(paths_of(product)) * n_in * n_in + (n_in if product.has_linear else 0)
+
+
 def _leading(covariance: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Leading eigenvalues (count,) and eigenvectors (n, count), padded with zeros."""
     size = len(covariance)
@@ -231,8 +258,8 @@ def _leading(covariance: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.
 
 
 @dataclass(frozen=True)
-class _Block:
-    """Inputs of one readout over the training set.
+class ReadoutInputs:
+    """Inputs of one readout for atoms of its species.
 
     Attributes
     ----------
@@ -251,15 +278,17 @@ class _Block:
 
     @property
     def n_gated(self) -> int:
+        """Products of a gate and a tensor."""
         return self.gates.shape[1] * self.tensors.shape[2]
 
     @property
     def n_features(self) -> int:
+        """Those, and the components."""
         return self.n_gated + self.components.shape[2]
 
-    def part(self, rows: slice) -> _Block:
+    def part(self, rows: slice) -> ReadoutInputs:
         """The same for some of the atoms."""
-        return _Block(self.gates[rows], self.tensors[rows], self.components[rows])
+        return ReadoutInputs(self.gates[rows], self.tensors[rows], self.components[rows])
 
     def features(self) -> torch.Tensor:
         """(n_atoms * mu, n_features): gates times tensors, then components."""
@@ -299,7 +328,7 @@ def solve_readout(
     list of float
         Relative residual before each step of conjugate gradients.
     """
-    problem = _Problem(network, samples, options.components)
+    problem = ReadoutProblem(network, samples, options.components)
     factors, ridges = problem.preconditioner(options.ridge)
 
     def apply(weights: Weights) -> Weights:
@@ -352,17 +381,17 @@ def _readout_weights(network: DensityNetwork) -> list[tuple[torch.Tensor, torch.
     return [(view, view.detach().clone()) for view in views]
 
 
-class _Problem:
+class ReadoutProblem:
     """The normal equations of the readouts of all species and lambdas."""
 
     def __init__(self, network: DensityNetwork, samples: Sequence[Sample], components: int) -> None:
         self.samples = samples
         self.readouts: list[Readout] = []
-        self.blocks: list[_Block] = []
+        self.blocks: list[ReadoutInputs] = []
         self.bases: list[torch.Tensor] = []
         self.counts: list[list[int]] = []
         with torch.no_grad():
-            mixed = mixed_expansions(network, _inputs_of(samples))
+            mixed = mixed_expansions(network, without_metrics(samples))
             for k, (species, expansions) in enumerate(zip(species_of(network), mixed, strict=True)):
                 if len(expansions) == 0:
                     continue
@@ -375,16 +404,13 @@ class _Problem:
     def _add(
         self, readout: Readout, expansions: torch.Tensor, gates: torch.Tensor, components: int
     ) -> None:
-        tensors = readout.product(expansions)[..., readout.n_linear :]
-        linear, basis = _linear_components(readout, expansions, components)
-        if readout.product.o3_lambda == 0:
-            constant = linear.new_ones((*linear.shape[:2], 1))
-            linear = torch.cat([linear, constant], dim=2)
+        basis = component_vectors(readout, expansions, components)
         self.readouts.append(readout)
-        self.blocks.append(_Block(gates, tensors, linear))
+        self.blocks.append(readout_inputs(readout, expansions, gates, basis))
         self.bases.append(basis)
 
     def right_hand_side(self) -> Weights:
+        """X^T M y of the targets y, with the metric M."""
         return self._transposed([sample.projected_target() for sample in self.samples])
 
     def projections(self) -> Weights:
@@ -392,6 +418,7 @@ class _Problem:
         return self._transposed([sample.target / sample.electrons for sample in self.samples])
 
     def normal(self, weights: Weights) -> Weights:
+        """X^T M X w."""
         outputs = [b.predict(w) for b, w in zip(self.blocks, weights, strict=True)]
         vectors = [[] for _ in self.samples]  # type: list[list[torch.Tensor]]
         for output, counts in zip(outputs, self.counts, strict=True):
@@ -444,34 +471,63 @@ class _Problem:
 
     def store(self, weights: Weights) -> None:
         """Write the solution into the network."""
-        with torch.no_grad():
-            for readout, block, basis, weight in zip(
-                self.readouts, self.blocks, self.bases, weights, strict=True
-            ):
-                gated, rest = weight[: block.n_gated], weight[block.n_gated :]
-                readout.weight.copy_(gated.reshape(readout.weight.shape))
-                if readout.product.o3_lambda == 0:
-                    readout.bias.copy_(rest[-1])
-                if readout.n_linear:
-                    _set_weights(readout.product, basis @ rest[: basis.shape[1]], 0)
+        for readout, basis, weight in zip(self.readouts, self.bases, weights, strict=True):
+            store_readout(readout, basis, weight)
 
 
-def _linear_components(
-    readout: Readout, expansions: torch.Tensor, count: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Leading components of the features: (n_atoms, mu, n), and their vectors (n_features, n).
+def store_readout(readout: Readout, vectors: torch.Tensor, weight: torch.Tensor) -> None:
+    """Give a readout the weights (n_features, n_out) of its :func:`readout_inputs`."""
+    n_gated = readout.weight.shape[0] * readout.weight.shape[1]
+    gated, rest = weight[:n_gated], weight[n_gated:]
+    with torch.no_grad():
+        readout.weight.copy_(gated.reshape(readout.weight.shape))
+        if readout.product.o3_lambda == 0:
+            readout.bias.copy_(rest[-1])
+        if readout.n_linear:
+            _set_weights(readout.product, vectors @ rest[: vectors.shape[1]], 0)
 
-    None at all for a network without a linear map.
+
+def readout_weights(readout: Readout, vectors: torch.Tensor) -> torch.Tensor:
+    """The inverse of :func:`store_readout`: (n_features, n_out).
+
+    What the linear map has outside of the components is left out.
     """
-    product = readout.product
+    parts = [readout.weight.flatten(0, 1)]
+    if readout.n_linear:
+        flat = [path.weight.flatten(0, 1) for path in paths_of(readout.product)]
+        if readout.product.has_linear:
+            flat.append(readout.product.linear)
+        linear = torch.cat(flat)[:, : readout.n_linear]
+        parts.append(vectors.T @ linear / vectors.square().sum(dim=0).unsqueeze(1))
+    if readout.product.o3_lambda == 0:
+        parts.append(readout.bias.unsqueeze(0))
+    return torch.cat(parts).detach()
+
+
+def component_vectors(readout: Readout, expansions: torch.Tensor, count: int) -> torch.Tensor:
+    """Leading components of a readout's features, for its linear map: (n_features, n).
+
+    Orthogonal, each of the length that gives the leading one unit variance. None at all for a
+    network without a linear map.
+    """
     if readout.n_linear == 0:
-        mu = 2 * product.o3_lambda + 1
-        return expansions.new_zeros((len(expansions), mu, 0)), expansions.new_zeros((0, 0))
-    covariance, _ = _covariance(product, expansions, centred=False)
-    values, vectors = _leading(covariance, min(count, len(covariance)))
-    vectors = vectors / values[0].sqrt()
-    chunks = expansions.split(_CHUNK // (2 * product.o3_lambda + 1))
-    return torch.cat([product_features(product, chunk) @ vectors for chunk in chunks]), vectors
+        return expansions.new_zeros((0, 0))
+    return _components(readout.product, expansions, count)
+
+
+def readout_inputs(
+    readout: Readout, expansions: torch.Tensor, gates: torch.Tensor, vectors: torch.Tensor
+) -> ReadoutInputs:
+    """What a readout multiplies its weights with, the linear map in the given components."""
+    tensors = readout.product(expansions)[..., readout.n_linear :]
+    mu = tensors.shape[1]
+    linear = expansions.new_zeros((len(expansions), mu, 0))
+    if readout.n_linear:
+        chunks = expansions.split(_CHUNK // mu)
+        linear = torch.cat([product_features(readout.product, c) @ vectors for c in chunks])
+    if readout.product.o3_lambda == 0:
+        linear = torch.cat([linear, linear.new_ones((len(linear), 1, 1))], dim=2)
+    return ReadoutInputs(gates, tensors, linear)
 
 
 def _conjugate_gradients(

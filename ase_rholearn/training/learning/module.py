@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from ...model.network import CoupledProduct, DensityNetwork
 from ..options import GradientOptions
+from .quadratic import quadratic_form
 from .samples import Batch, Sample, predict
 
 #: Fraction of the steps in which the one-cycle schedule warms up.
@@ -101,21 +102,6 @@ def _size(parameter: torch.Tensor) -> float:
     return float(parameter.detach().square().mean().sqrt()) or 1.0
 
 
-class _QuadraticForm(torch.autograd.Function):
-    """e^T M e for a symmetric M, which is read only once for value and gradient."""
-
-    @staticmethod
-    def forward(context: Any, error: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
-        image = metric @ error
-        context.save_for_backward(image)
-        return error @ image
-
-    @staticmethod
-    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (image,) = context.saved_tensors
-        return 2 * gradient * image, None
-
-
 def density_loss(network: DensityNetwork, batch: Batch) -> torch.Tensor:
     """dc^T M dc per electron for each structure of a batch: (n_structures,).
 
@@ -133,7 +119,7 @@ def _loss(prediction: torch.Tensor, batch: Batch, index: int) -> torch.Tensor:
     target, residual = batch.targets[index], batch.residuals[index]
     error = prediction.to(target.dtype) - target
     metric = batch.metrics[index].to(target.dtype)
-    loss: torch.Tensor = _QuadraticForm.apply(error, metric)
+    loss = quadratic_form(error, metric)
     if residual is not None:
         loss = loss + 2 * (error @ residual.to(target.dtype))
     return loss / batch.electrons[index]

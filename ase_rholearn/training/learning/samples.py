@@ -245,9 +245,14 @@ def predict(network: DensityNetwork, batch: Batch) -> list[list[torch.Tensor]]:
 def predictions(network: DensityNetwork, samples: Sequence[Sample]) -> Iterator[torch.Tensor]:
     """Orthonormal coefficients of each sample, in block order: (size,)."""
     for sample in samples:
-        bare = dataclasses.replace(sample, metric=torch.zeros((0, 0)))
-        batch = Batch.of([bare])
+        batch = without_metrics([sample])
         yield batch.split(predict(network, batch))[0]
+
+
+def without_metrics(samples: Sequence[Sample]) -> Batch:
+    """Samples as one batch for predictions, not for losses."""
+    nothing = torch.zeros((0, 0))
+    return Batch.of([dataclasses.replace(sample, metric=nothing) for sample in samples])
 
 
 class BlockOrder:
