@@ -579,6 +579,6 @@ def readouts_of(species: SpeciesNetwork) -> list[Readout]:
     return cast("list[Readout]", list(species.readouts))
 
 
-def species_of(network: DensityNetwork) -> list[SpeciesNetwork]:
+def species_of(network: Any) -> list[SpeciesNetwork]:
     """The networks of each species, with their type."""
     return cast("list[SpeciesNetwork]", list(network.species))

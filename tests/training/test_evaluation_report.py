@@ -92,6 +92,7 @@ def test_the_page_in_a_browser(evaluation: dict[str, Any], tmp_path: Path) -> No
         "Errors of atoms",
         "Coefficients",
         "Dipole moments",
+        "Calibration of uncertainties",
         "Time of predictions",
     ]
     assert all(width > 100 and texts > 2 for width, texts in found["drawings"])

@@ -157,3 +157,32 @@ def test_more_devices_than_structures(plan: Any, tmp_path: Path) -> None:
     options = plan(tmp_path / "r", hardware={"accelerator": "cpu", "devices": 8})
     with pytest.raises(ValueError, match=r"8 devices with gradient\.batch_size 2 need more than"):
         train(options)
+
+
+def test_readouts_alone(plan: Any, tmp_path: Path) -> None:
+    """Gates and tensors stay as the start made them; readouts move, and come out better."""
+    said: list[str] = []
+    options = plan(
+        tmp_path / "r",
+        model={"linear": False},
+        start={"ridge": 1e-2},
+        gradient={"train": "readouts", "epochs": 60, "finish": False},
+    )
+    train(options, say=said.append)
+    start = torch.load(options.output / "start.pt", weights_only=True)
+    moved = {
+        name.split(".", 3)[-1]
+        for name, value in weights(options.output).items()
+        if not torch.equal(value, start[name])
+    }
+    assert moved
+    assert moved <= {f"{l}.{part}" for l in range(3) for part in ("weight", "bias")}
+    losses_of_epochs = losses(options.output)
+    assert losses_of_epochs[-1, 0] < losses_of_epochs[0, 0]
+
+
+def test_readouts_of_a_trained_model(plan: Any, tmp_path: Path) -> None:
+    sections = {"initial": {"model": "water-pbe"}, "gradient": {"train": "readouts"}}
+    data = plan(tmp_path).model_dump(exclude={"model", "gradient"})
+    with pytest.raises(ValueError, match=r"leave out initial, or set initial\.freeze"):
+        TrainOptions.model_validate({**data, **sections})

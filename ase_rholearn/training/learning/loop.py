@@ -27,6 +27,7 @@ from ...extras import needs
 from ...files import atomic_write
 from ...model import DensityNetwork
 from ..options import TrainOptions
+from .frozen import FrozenNetwork
 from .module import DensityTraining, SeededSampler, convert, loader
 from .processes import rank
 from .samples import Sample
@@ -63,18 +64,35 @@ def train_by_gradients(
     progress_bar
         Whether to show one.
     """
-    dtype, _ = _PRECISIONS[options.gradient.precision]
+    if options.gradient.train == "all":
+        _train(network, options, training, validation, scale, progress_bar)
+        return
+    frozen = FrozenNetwork(network, training, options.start.components)
+    features = (frozen.samples(training), frozen.samples(validation))
+    _train(frozen, options, *features, scale, progress_bar)
+    frozen.store(network)
+
+
+def _train(
+    network: DensityNetwork | FrozenNetwork,
+    options: TrainOptions,
+    training: list[Sample],
+    validation: list[Sample],
+    scale: float,
+    progress_bar: bool,
+) -> None:
+    gradient, processes = options.gradient, options.hardware.devices * options.hardware.nodes
+    if processes * gradient.batch_size > len(training) > gradient.batch_size:
+        raise ValueError(
+            f"{processes} devices with gradient.batch_size {gradient.batch_size} need more than "
+            f"the {len(training)} training structures: make one of the two smaller"
+        )
+    dtype, _ = _PRECISIONS[gradient.precision]
     # tables and transforms come out as they went in, whatever the precision of the steps
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    module = DensityTraining(network.to(dtype), options.gradient, scale)
-    processes = options.hardware.devices * options.hardware.nodes
-    if processes * options.gradient.batch_size > len(training) > options.gradient.batch_size:
-        raise ValueError(
-            f"{processes} devices with gradient.batch_size {options.gradient.batch_size} need "
-            f"more than the {len(training)} training structures: make one of the two smaller"
-        )
+    module = DensityTraining(network.to(dtype), gradient, scale)
     sampler = SeededSampler(len(training), options.seed, rank=rank(), processes=processes)
-    size = options.gradient.batch_size
+    size = gradient.batch_size
     folder = options.output / "checkpoints"
     last = folder / "last.ckpt"
     with _quiet_lightning():

@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader, Sampler
 
 from ...model.network import CoupledProduct, DensityNetwork
 from ..options import GradientOptions
+from .frozen import FrozenNetwork
 from .quadratic import quadratic_form
-from .samples import Batch, Sample, predict
+from .samples import Batch, Learner, Sample, predict
 
 #: Fraction of the steps in which the one-cycle schedule warms up.
 _WARM_UP = 0.1
@@ -32,7 +33,9 @@ class DensityTraining(lightning.LightningModule):
         Loss of the density of free atoms; the logged errors are relative to it.
     """
 
-    def __init__(self, network: DensityNetwork, options: GradientOptions, scale: float) -> None:
+    def __init__(
+        self, network: DensityNetwork | FrozenNetwork, options: GradientOptions, scale: float
+    ) -> None:
         super().__init__()
         self.network = network
         self.options = options
@@ -90,7 +93,7 @@ class DensityTraining(lightning.LightningModule):
         return batch.to(device)
 
 
-def unused_parameters(network: DensityNetwork) -> list[torch.nn.Parameter]:
+def unused_parameters(network: torch.nn.Module) -> list[torch.nn.Parameter]:
     """Parameters that no output depends on: those of size 0, and linear parts that are absent."""
     empty = [p for p in network.parameters() if p.numel() == 0]
     products = [module for module in network.modules() if isinstance(module, CoupledProduct)]
@@ -102,7 +105,7 @@ def _size(parameter: torch.Tensor) -> float:
     return float(parameter.detach().square().mean().sqrt()) or 1.0
 
 
-def density_loss(network: DensityNetwork, batch: Batch) -> torch.Tensor:
+def density_loss(network: Learner, batch: Batch) -> torch.Tensor:
     """dc^T M dc per electron for each structure of a batch: (n_structures,).
 
     Where the reference is given by its projections w, it is that up to what M c = w leaves

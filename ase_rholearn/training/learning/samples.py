@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse
@@ -19,6 +20,13 @@ from metatomic.torch import NeighborListOptions
 from ...basis import Basis, radial_transform
 from ...model.network import DensityNetwork, send, species_of
 from ...model.systems import to_system
+
+
+class Learner(Protocol):
+    """What predictions and losses need of a network, be it whole or frozen up to its readouts."""
+
+    n_messages: int
+    species: torch.nn.ModuleList
 
 
 @dataclass(frozen=True)
@@ -204,7 +212,7 @@ def _neighbors(network: DensityNetwork, atoms: Atoms) -> tuple[torch.Tensor, tor
     return block.samples.values[:, :2].to(torch.long), block.values.squeeze(2)
 
 
-def mixed_expansions(network: DensityNetwork, batch: Batch) -> list[torch.Tensor]:
+def mixed_expansions(network: Learner, batch: Batch) -> list[torch.Tensor]:
     """What gates and readouts of each species see: (n_atoms, (l_max + 1)^2, n_channels)."""
     return [
         species.mixing(expansion)
@@ -214,7 +222,7 @@ def mixed_expansions(network: DensityNetwork, batch: Batch) -> list[torch.Tensor
     ]
 
 
-def expansions_with_messages(network: DensityNetwork, batch: Batch) -> list[torch.Tensor]:
+def expansions_with_messages(network: Learner, batch: Batch) -> list[torch.Tensor]:
     """Expansions of each species, those in messages after those in species."""
     if network.n_messages == 0 or batch.pairs is None:
         return list(batch.expansions)
@@ -233,7 +241,7 @@ def expansions_with_messages(network: DensityNetwork, batch: Batch) -> list[torc
     ]
 
 
-def predict(network: DensityNetwork, batch: Batch) -> list[list[torch.Tensor]]:
+def predict(network: Learner, batch: Batch) -> list[list[torch.Tensor]]:
     """Orthonormal coefficients [species][lambda]: (n_atoms, mu, n)."""
     expansions = mixed_expansions(network, batch)
     return [
@@ -242,7 +250,7 @@ def predict(network: DensityNetwork, batch: Batch) -> list[list[torch.Tensor]]:
     ]
 
 
-def predictions(network: DensityNetwork, samples: Sequence[Sample]) -> Iterator[torch.Tensor]:
+def predictions(network: Learner, samples: Sequence[Sample]) -> Iterator[torch.Tensor]:
     """Orthonormal coefficients of each sample, in block order: (size,)."""
     for sample in samples:
         batch = without_metrics([sample])

@@ -135,6 +135,11 @@ class GradientOptions(Section):
     """Gradient training between the closed-form start and a last solve for the readout."""
 
     epochs: int = Field(100, ge=0, description="0 leaves only the closed form")
+    train: Literal["all", "readouts"] = Field(
+        "all",
+        description="weights that move; the readouts alone train on features that are computed "
+        "once, several times faster",
+    )
     batch_size: int = Field(8, ge=1, description="structures a step, on each device")
     learning_rate: float = Field(
         0.03, gt=0, description="largest step of the schedule, relative to the weights"
@@ -216,4 +221,9 @@ class TrainOptions(Section):
         self.model.network()  # raises where the architecture makes no sense
         if self.initial is not None and self.model.model_fields_set:
             raise ValueError("initial is given: leave out model, the file has its architecture")
+        if self.initial is not None and self.gradient.train == "readouts":
+            raise ValueError(
+                "gradient.train is 'readouts', which starts from the closed form: leave out "
+                "initial, or set initial.freeze to [gates, tensors]"
+            )
         return self
