@@ -9,6 +9,6 @@ with quiet_torchscript():  # these compile functions when they are imported
 from .basis import Basis
 from .calculator import RhoCalculator
 from .density import Density
-from .model import load_model
+from .model import OutsideTrainingWarning, load_model
 
-__all__ = ["Basis", "Density", "RhoCalculator", "load_model"]
+__all__ = ["Basis", "Density", "OutsideTrainingWarning", "RhoCalculator", "load_model"]
