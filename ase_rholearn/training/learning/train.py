@@ -2,14 +2,15 @@
 
 The run's folder holds, in the order in which they appear,
 
-    options.yaml    the options, complete
-    split.json      ids of the training, validation and test part
-    start.pt        weights of the closed-form start
-    checkpoints/    of the gradient training
-    metrics.jsonl   errors after each epoch; metrics.csv has the same
-    errors.json     error of each stage
-    network.pt      the trained weights, those of the best stage
-    energy.pt       weights of the energies, if the options have that section; see .energies
+    options.yaml       the options, complete
+    split.json         ids of the training, validation and test part
+    start.pt           weights of the closed-form start
+    gradient-start.pt  those that gradients start from
+    checkpoints/       of the gradient training
+    metrics.jsonl      errors after each epoch; metrics.csv has the same
+    errors.json        error of each stage
+    network.pt         the trained weights, those of the best stage
+    energy.pt          weights of the energies, if the options have that section; see .energies
 
 Each stage that is there is not repeated, so that an interrupted run goes on where it was. Of
 several processes that train together, the first one writes all this.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,69 +65,136 @@ def train(
         The file of the trained weights.
     """
     dataset = DataSet.open(options.dataset)
-    dataset = DataSet.open(options.dataset)
     if not is_first():
         return _help(options, dataset)
-    output = options.output
     split = _prepare_folder(options, dataset)
-    result = output / "network.pt"
+    result = options.output / "network.pt"
     if result.exists():
         say(f"{result} is there already")
-        _train_energies(options, dataset, split, say)
-        return result
-
-    say(f"preparing {len(split['training']) + len(split['validation'])} structures")
-    network, training, validation = _prepare(options, dataset, split)
-    scale = loss_of_free_atoms(training)
-
-    def judge(stage: str) -> float:
-        judged = validation or training
-        loss = mean_loss(network, judged) / scale
-        error = 100 * float(np.sqrt(np.maximum(loss, 0.0)))  # nan stays nan
-        name = "validation" if validation else "training"
-        say(f"{stage}: {name} error {error:.3f} % of the deformation density")
-        return error
-
-    start = output / "start.pt"
-    if not start.exists():
-        _start(options, dataset.basis, network, training)
-        _save(network, start)
-    network.load_state_dict(torch.load(start, weights_only=True))
-    errors = {"start": judge("closed-form start")}
-    states = {"start": _state(network)}
-
-    if options.gradient.epochs > 0:
-        train_by_gradients(network, options, training, validation, scale, progress_bar)
-        error = judge("gradient training")
-        if math.isfinite(error):
-            errors["gradient"] = error
-            states["gradient"] = _state(network)
-            if options.gradient.finish:
-                _finish(options, network, training)
-                errors["finish"] = judge("readout solved again")
-                states["finish"] = _state(network)
-        else:
-            say("gradient training diverged and is dropped: make gradient.learning_rate smaller")
-        # a stage may have spoiled what the one before had reached
-        best = min(errors, key=errors.__getitem__)
-        network.load_state_dict(states[best])
-    with atomic_write(output / "errors.json", "w") as stream:
-        json.dump(errors, stream, indent=1)
-    _save(network, result)
+    else:
+        say(f"preparing {len(split['training']) + len(split['validation'])} structures")
+        stages = _Stages(options, say, dataset.basis, *_prepare(options, dataset, split))
+        stages.start()
+        if options.gradient.epochs > 0:
+            stages.train_by_gradients(progress_bar)
+        stages.keep_best(result)
     _train_energies(options, dataset, split, say)
     return result
 
 
+class _Stages:
+    """The stages of a run, each of which is judged; the best one is kept."""
+
+    def __init__(
+        self,
+        options: TrainOptions,
+        say: Say,
+        basis: Basis,
+        network: DensityNetwork,
+        training: list[Sample],
+        validation: list[Sample],
+    ) -> None:
+        self.options, self.say, self.basis = options, say, basis
+        self.network, self.training, self.validation = network, training, validation
+        self.scale = loss_of_free_atoms(training)
+        self.errors: dict[str, float] = {}
+        self.states: dict[str, dict[str, torch.Tensor]] = {}
+
+    def start(self) -> None:
+        """Closed form, or what another run has left of it."""
+        path = self.options.output / "start.pt"
+        if not path.exists():
+            self._initialize()
+            self._solve()
+            _save(self.network, path)
+        self.network.load_state_dict(torch.load(path, weights_only=True))
+        self._judge("start", "closed-form start")
+
+    def train_by_gradients(self, progress_bar: bool) -> None:
+        """Gradients, and the readout that goes with the gates and tensors that they found."""
+        path = self.options.output / "gradient-start.pt"
+        if not path.exists():
+            self._smooth()
+            _save(self.network, path)
+        self.network.load_state_dict(torch.load(path, weights_only=True))
+        train_by_gradients(
+            self.network, self.options, self.training, self.validation, self.scale, progress_bar
+        )
+        if not self._judge("gradient", "gradient training"):
+            self.say(
+                "gradient training diverged and is dropped: make gradient.learning_rate smaller"
+            )
+        elif self.options.gradient.finish:
+            self._solve()
+            self._judge("finish", "readout solved again")
+
+    def keep_best(self, path: Path) -> None:
+        """Write errors and weights; a stage may have spoiled what the one before had reached."""
+        best = min(self.errors, key=self.errors.__getitem__)
+        self.network.load_state_dict(self.states[best])
+        with atomic_write(self.options.output / "errors.json", "w") as stream:
+            json.dump(self.errors, stream, indent=1)
+        _save(self.network, path)
+
+    def _initialize(self) -> None:
+        """Gates and tensors, of those species that initial weights do not know."""
+        known: Sequence[int] = ()
+        if self.options.initial is not None:
+            known = load_initial(self.options.initial.model).basis.species
+        leave = [self.basis.species.index(z) for z in known]
+        closed_form = self.options.start.closed_form()
+        initialize(self.network, self.training, closed_form, self.options.seed, leave=leave)
+
+    def _solve(self) -> None:
+        """The readout, or its correction if there are initial weights; the best ridge term."""
+        initial, start = self.options.initial, self.options.start
+        if initial is not None and "readouts" in initial.freeze:
+            return
+        solve = solve_readout if initial is None else correct_readout
+        before = _state(self.network)
+        found = []
+        for ridge in start.ridges:
+            self.network.load_state_dict(before)
+            solve(self.network, self.training, start.closed_form(ridge))
+            error = self._error() if len(start.ridges) > 1 else 0.0
+            found.append((error, ridge, _state(self.network)))
+        error, ridge, state = min(found, key=lambda entry: entry[0])
+        self.network.load_state_dict(state)
+        if len(start.ridges) > 1:
+            self.say(f"ridge term {ridge:g} is the best of {len(start.ridges)}")
+
+    def _smooth(self) -> None:
+        """A readout that gradients can start from."""
+        gradient = self.options.gradient
+        if self.options.initial is None and gradient.train == "all":
+            closed_form = self.options.start.closed_form(gradient.start_ridge)
+            solve_readout(self.network, self.training, closed_form)
+
+    def _error(self) -> float:
+        """In percent of the deformation density, on the validation part if there is one."""
+        loss = mean_loss(self.network, self.validation or self.training) / self.scale
+        return 100 * float(np.sqrt(np.maximum(loss, 0.0)))  # nan stays nan
+
+    def _judge(self, name: str, stage: str) -> bool:
+        """Note a stage; False if its error is no number, which is not noted."""
+        error = self._error()
+        part = "validation" if self.validation else "training"
+        self.say(f"{stage}: {part} error {error:.3f} % of the deformation density")
+        if math.isfinite(error):
+            self.errors[name], self.states[name] = error, _state(self.network)
+        return math.isfinite(error)
+
+
 def _help(options: TrainOptions, dataset: DataSet) -> Path:
     """What the other processes of a run do: wait for its start, and take part in each step."""
-    output = options.output
-    wait_for(output / "start.pt")
-    split = read_split(output / "split.json", dataset.ids)
+    start = options.output / "gradient-start.pt"
+    wait_for(start)
+    split = read_split(options.output / "split.json", dataset.ids)
     network, training, validation = _prepare(options, dataset, split)
-    network.load_state_dict(torch.load(output / "start.pt", weights_only=True))
+    network.load_state_dict(torch.load(start, weights_only=True))
     scale = loss_of_free_atoms(training)
     train_by_gradients(network, options, training, validation, scale, progress_bar=False)
-    return output / "network.pt"
+    return options.output / "network.pt"
 
 
 def _prepare(
@@ -141,31 +209,6 @@ def _prepare(
         for part in ("training", "validation")
     )
     return network, training, validation
-
-
-def _start(
-    options: TrainOptions, basis: Basis, network: DensityNetwork, training: list[Sample]
-) -> None:
-    """The closed-form start, or that of fine-tuning: a correction of the readout alone."""
-    closed_form = options.start.closed_form()
-    if options.initial is None:
-        initialize(network, training, closed_form, options.seed)
-        solve_readout(network, training, closed_form)
-        return
-    known = load_initial(options.initial.model).basis.species
-    leave = [basis.species.index(z) for z in known]
-    initialize(network, training, closed_form, options.seed, leave=leave)
-    if "readouts" not in options.initial.freeze:
-        correct_readout(network, training, closed_form)
-
-
-def _finish(options: TrainOptions, network: DensityNetwork, training: list[Sample]) -> None:
-    """Solve for the readout that goes with the trained gates and tensors."""
-    closed_form = options.start.closed_form()
-    if options.initial is None:
-        solve_readout(network, training, closed_form)
-    elif "readouts" not in options.initial.freeze:
-        correct_readout(network, training, closed_form)
 
 
 def new_network(options: TrainOptions, basis: Basis) -> DensityNetwork:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ...model import NeighborDensity, NetworkOptions
 from ..learning.closed_form import ClosedForm
@@ -122,13 +122,31 @@ class StartOptions(Section):
 
     components: int = Field(256, ge=1, description="components of the linear map")
     gate_scale: float = Field(0.3, gt=0, description="spread of the gates' phases")
-    ridge: float = Field(1e-6, gt=0, description="relative ridge term")
+    ridge: float | list[float] = Field(
+        1e-6, description="relative ridge term; of several the best on the validation part is taken"
+    )
     iterations: int = Field(200, ge=1, description="most steps of conjugate gradients")
     tolerance: float = Field(1e-5, gt=0, description="relative residual at which they stop")
 
-    def closed_form(self) -> ClosedForm:
-        """The same for :func:`~ase_rholearn.training.learning.closed_form.initialize`."""
-        return ClosedForm(**self.model_dump())
+    @field_validator("ridge")
+    @classmethod
+    def _check(cls, ridge: float | list[float]) -> float | list[float]:
+        values = ridge if isinstance(ridge, list) else [ridge]
+        if not values or not all(value > 0 for value in values):
+            raise ValueError("give a positive number, or several")
+        return ridge
+
+    @property
+    def ridges(self) -> list[float]:
+        """The ridge terms to choose from."""
+        return self.ridge if isinstance(self.ridge, list) else [self.ridge]
+
+    def closed_form(self, ridge: float | None = None) -> ClosedForm:
+        """The same for :func:`~ase_rholearn.training.learning.closed_form.initialize`.
+
+        With another ridge term, or the first one.
+        """
+        return ClosedForm(**{**self.model_dump(), "ridge": ridge or self.ridges[0]})
 
 
 class GradientOptions(Section):
@@ -142,7 +160,13 @@ class GradientOptions(Section):
     )
     batch_size: int = Field(8, ge=1, description="structures a step, on each device")
     learning_rate: float = Field(
-        0.03, gt=0, description="largest step of the schedule, relative to the weights"
+        0.01, gt=0, description="largest step of the schedule, relative to the weights"
+    )
+    start_ridge: float = Field(
+        0.1,
+        gt=0,
+        description="relative ridge term of the readout that gradients start from: large, as they "
+        "do not leave the neighbourhood of a solution that follows the training part closely",
     )
     schedule: Literal["one-cycle", "cosine", "constant"] = Field(
         "one-cycle", description="how the learning rate changes"
