@@ -46,6 +46,10 @@ _CHUNK = 2048
 #: Variances below are those of features that vanish.
 _TINY = 1e-100
 
+#: Standard deviation of messages at the start: what makes a difference between neighbours of the
+#: same species should not outweigh the species.
+_MESSAGE_SIZE = 0.3
+
 #: Fewer eigenvectors than this fraction are found by Lanczos steps, not all at once.
 _FEW = 8
 
@@ -124,14 +128,14 @@ def _principal_channels(mixing: ChannelMixing, expansion: torch.Tensor) -> None:
 
 
 def _principal_messages(messages: Messages, expansion: torch.Tensor) -> None:
-    """Make messages the leading components of the invariants, about 1 in size."""
+    """Make messages the leading components of the invariants, small beside the species."""
     if messages.product.n_out == 0:
         return
     _principal_channels(messages.mixing, expansion)
     mixed = messages.mixing(expansion).detach()
     covariance, mean = _covariance(messages.product, mixed, centred=True)
     values, vectors = _leading(covariance, messages.product.n_out)
-    vectors = vectors / values.clamp_min(1e-12 * float(values[0]) + 1e-300).sqrt()
+    vectors = _MESSAGE_SIZE * vectors / values.clamp_min(1e-12 * float(values[0]) + 1e-300).sqrt()
     with torch.no_grad():
         _set_weights(messages.product, vectors, 0)
         messages.shift.copy_(-(mean @ vectors))

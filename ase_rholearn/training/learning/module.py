@@ -58,16 +58,24 @@ class DensityTraining(lightning.LightningModule):
         self.log(name, loss, batch_size=len(batch.targets), sync_dist=True, **options)
 
     def configure_optimizers(self) -> Any:
-        """Adam; each tensor of weights moves in proportion to its own size.
+        """AdamW; each tensor of weights moves in proportion to its own size.
 
         The closed-form start gives them sizes that differ by orders of magnitude, and one rate
         for all destroys it.
         """
-        parameters = [p for p in self.network.parameters() if p.requires_grad]
-        rates = [self.options.learning_rate * _size(p) for p in parameters]
-        groups = [{"params": [p], "lr": rate} for p, rate in zip(parameters, rates, strict=True)]
-        optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
-        schedule = self._schedule(optimizer, rates)
+        options = self.options
+        groups = [
+            {
+                "params": [parameter],
+                "lr": options.learning_rate * _size(parameter),
+                # AdamW multiplies by the learning rate, which has the size in it already
+                "weight_decay": options.weight_decay / _size(parameter),
+            }
+            for parameter in self.network.parameters()
+            if parameter.requires_grad
+        ]
+        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99))
+        schedule = self._schedule(optimizer, [float(group["lr"]) for group in groups])  # type: ignore[arg-type]
         if schedule is None:
             return optimizer
         return {

@@ -160,7 +160,10 @@ class GradientOptions(Section):
     )
     batch_size: int = Field(8, ge=1, description="structures a step, on each device")
     learning_rate: float = Field(
-        0.01, gt=0, description="largest step of the schedule, relative to the weights"
+        0.02, gt=0, description="largest step of the schedule, relative to the weights"
+    )
+    weight_decay: float = Field(
+        0.1, ge=0, description="shrinking of weights at each step, times the learning rate"
     )
     start_ridge: float = Field(
         0.1,
