@@ -45,7 +45,7 @@ class Set:
 
 
 SETS = {
-    "organic": Set(MODELS / "organic-pbe" / "data", "smiles", (32, 64, 128, 256), 4.0),
+    "organic": Set(MODELS / "organic-pbe" / "data", "smiles", (64, 128, 256), 4.0),
     "water": Set(MODELS / "water-pbe" / "work" / "data", None, (30, 60, 120, 240), 4.5),
 }
 

@@ -40,8 +40,8 @@ class SplitOptions(Section):
 #: Architectures for little, some and much data; docs/training.md has their learning curves.
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {"max_angular": 3, "max_radial": 5, "channels": 8, "tensors": 12, "gates": 16},
-    "medium": {"channels": 12, "messages": 8},
-    "large": {"cutoff": 4.5, "max_radial": 8, "channels": 24, "messages": 16, "tensors": 48},
+    "medium": {"channels": 12},
+    "large": {"channels": 16, "tensors": 32, "gates": 48, "messages": 8},
 }
 
 
@@ -160,7 +160,7 @@ class GradientOptions(Section):
     )
     batch_size: int = Field(8, ge=1, description="structures a step, on each device")
     learning_rate: float = Field(
-        0.02, gt=0, description="largest step of the schedule, relative to the weights"
+        0.03, gt=0, description="largest step of the schedule, relative to the weights"
     )
     weight_decay: float = Field(
         0.1, ge=0, description="shrinking of weights at each step, times the learning rate"
