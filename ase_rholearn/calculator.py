@@ -48,7 +48,7 @@ from .density import Density, DensityUncertainty
 from .density.charges import SCHEMES
 from .density.files import format_of
 from .model import DensityModel, OutsideTrainingWarning, load_model
-from .model.predicted import describe_unknown, fingerprint
+from .model.uncertainty.predicted import describe_unknown, fingerprint
 from .trajectory import DensityObserver, Quantities
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class RhoCalculator(Calculator):
         were computed before invalid.
     basis
         Only for models of other programs, such as metatrain: the basis of their coefficients, or
-        a file of :meth:`Basis.to_json`; see :mod:`ase_rholearn.model.others`.
+        a file of :meth:`Basis.to_json`; see :mod:`ase_rholearn.model.files.others`.
     output
         Likewise: which of the model's outputs holds coefficients, if it has several.
 

@@ -30,13 +30,13 @@ from ase_rholearn.references.reference import Reference
 from ase_rholearn.torchscript import quiet_torchscript
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.evaluation.energies import evaluate_energies
-from ase_rholearn.training.learning.energies import (
+from ase_rholearn.training.learning.energies.samples import prepare_energies
+from ase_rholearn.training.learning.energies.stage import (
     composition_errors,
     energy_errors,
     new_energy,
     refine_energy,
 )
-from ase_rholearn.training.learning.energy_samples import prepare_energies
 from ase_rholearn.training.options import ModelOptions
 from ase_rholearn.training.options.energy import EnergyTrainingOptions
 

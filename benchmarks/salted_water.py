@@ -30,8 +30,9 @@ from tqdm import tqdm
 
 from ase_rholearn.basis import Basis, from_pyscf
 from ase_rholearn.model import DensityNetwork, NeighborDensity, NetworkOptions, build_network
-from ase_rholearn.training.learning.closed_form import ClosedForm, initialize, solve_readout
+from ase_rholearn.training.learning.closed_form import ClosedForm, initialize
 from ase_rholearn.training.learning.loss import LossTerms, loss_metric
+from ase_rholearn.training.learning.readout import solve_readout
 from ase_rholearn.training.learning.samples import Batch, BlockOrder, Sample, expand
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data" / "salted-water"

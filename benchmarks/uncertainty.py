@@ -39,11 +39,11 @@ from ase_rholearn import Density, load_model
 from ase_rholearn.bonds import close_pairs
 from ase_rholearn.density import DensityUncertainty
 from ase_rholearn.density.charges.stockholders import stockholder_blocks
-from ase_rholearn.model.surroundings import Surroundings, farthest_points
+from ase_rholearn.model.uncertainty.surroundings import Surroundings, farthest_points
 from ase_rholearn.training.data import DataSet, groups_by, split_ids
 from ase_rholearn.training.export import export_run
-from ase_rholearn.training.learning.rigidity import conformal_limit
 from ase_rholearn.training.learning.train import train
+from ase_rholearn.training.learning.uncertainty.rigidity import conformal_limit
 from ase_rholearn.training.options import TrainOptions
 from ase_rholearn.training.sampling import Conformers, SamplingError, conformers, relax
 

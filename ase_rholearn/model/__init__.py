@@ -1,16 +1,19 @@
-"""The model: network core, metatomic wrapper, export and loading."""
+"""The model: network core, metatomic wrapper, files, and what it knows about its errors."""
 
-from .build import build_network
-from .card import ModelCard
 from .energy import EnergyHead, EnergyOptions
-from .export import export_model
-from .load import DensityModel, ModelFileError, load_model
-from .network import DensityNetwork, NetworkOptions
+from .files import (
+    DensityModel,
+    ModelCard,
+    ModelFileError,
+    TrainedNetwork,
+    export_model,
+    load_model,
+    load_network,
+    shipped_models,
+)
+from .network import DensityNetwork, NeighborDensity, NetworkOptions, build_network
 from .potential import Potential
-from .predicted import OutsideTrainingWarning, PredictedUncertainty
-from .radial import NeighborDensity
-from .shipped import shipped_models
-from .trained import TrainedNetwork, load_network
+from .uncertainty import OutsideTrainingWarning, PredictedUncertainty
 from .wrapper import ENERGY, OUTPUT
 
 __all__ = [

@@ -16,9 +16,9 @@ from .evaluation import FIGURES, Job, Reporting, Settings, evaluate_dataset
 from .evaluation.command import report
 from .evaluation.job import EVALUATION
 from .generation import Progress, Workers
-from .learning.energies import load_energy, validation_figures
-from .learning.run_uncertainty import run_uncertainty
+from .learning.energies.stage import load_energy, validation_figures
 from .learning.train import load_network
+from .learning.uncertainty.run import run_uncertainty
 from .options import TrainOptions
 
 

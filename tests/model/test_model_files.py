@@ -23,7 +23,7 @@ from ase_rholearn.model import (
     load_model,
     shipped_models,
 )
-from ase_rholearn.model.card import SCHEMA_VERSION
+from ase_rholearn.model.files.card import SCHEMA_VERSION
 from ase_rholearn.torchscript import quiet_torchscript
 
 

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from ase_rholearn.basis import radial_transform, solid_harmonics
 from ase_rholearn.model import NeighborDensity, NetworkOptions
-from ase_rholearn.model.clebsch_gordan import clebsch_gordan, coupled_pairs
+from ase_rholearn.model.network.clebsch_gordan import clebsch_gordan, coupled_pairs
 
 
 @pytest.mark.parametrize("l1", range(4))

@@ -14,10 +14,10 @@ from scipy.spatial.transform import Rotation
 
 from ase_rholearn.model import DensityModel, export_model, load_model
 from ase_rholearn.model.network import readouts_of, species_of
-from ase_rholearn.model.rigidity import Rigidity
-from ase_rholearn.model.surroundings import Surroundings
 from ase_rholearn.model.systems import to_system
-from ase_rholearn.model.uncertainty import (
+from ase_rholearn.model.uncertainty.rigidity import Rigidity
+from ase_rholearn.model.uncertainty.surroundings import Surroundings
+from ase_rholearn.model.uncertainty.uncertainty import (
     N_TERMS,
     CoefficientVariance,
     SpeciesUncertainty,

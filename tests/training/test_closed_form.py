@@ -13,14 +13,11 @@ from ase import Atoms
 from ase_rholearn.model import DensityNetwork, build_network
 from ase_rholearn.model.network import readouts_of, species_of
 from ase_rholearn.training import DataSet
-from ase_rholearn.training.learning.closed_form import (
-    ClosedForm,
-    initialize,
-    product_features,
-    solve_readout,
-)
+from ase_rholearn.training.learning.closed_form import ClosedForm, initialize
+from ase_rholearn.training.learning.features import product_features
 from ase_rholearn.training.learning.module import loss_of_free_atoms, mean_loss
 from ase_rholearn.training.learning.prepare import prepare
+from ase_rholearn.training.learning.readout import solve_readout
 from ase_rholearn.training.learning.samples import Batch, BlockOrder, Sample, expand
 from ase_rholearn.training.options.train import LossOptions
 

@@ -29,21 +29,21 @@ from ase_rholearn.references.reference import Reference
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.evaluation.energies import evaluate_energies
 from ase_rholearn.training.export import export_run
-from ase_rholearn.training.learning import energies as stage
-from ase_rholearn.training.learning.energies import (
-    energy_errors,
-    energy_loss,
-    predict_energies,
-    solve_energy,
-)
-from ase_rholearn.training.learning.energy_closed_form import (
+from ase_rholearn.training.learning.energies import stage
+from ase_rholearn.training.learning.energies.closed_form import (
     EnergyPrior,
     fit_composition,
     initialize_energy,
     normal_equations,
     set_weights,
 )
-from ase_rholearn.training.learning.energy_samples import EnergySample, prepare_energies
+from ase_rholearn.training.learning.energies.samples import EnergySample, prepare_energies
+from ase_rholearn.training.learning.energies.stage import (
+    energy_errors,
+    energy_loss,
+    predict_energies,
+    solve_energy,
+)
 from ase_rholearn.training.learning.train import train
 from ase_rholearn.training.options.energy import EnergyTrainingOptions
 

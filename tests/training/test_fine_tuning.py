@@ -16,9 +16,10 @@ from ase_rholearn.basis import Basis
 from ase_rholearn.model import ModelCard, ModelFileError, export_model, load_model, load_network
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.export import export_run
-from ase_rholearn.training.learning.closed_form import ClosedForm, correct_readout
+from ase_rholearn.training.learning.closed_form import ClosedForm
 from ase_rholearn.training.learning.initial import fine_tuned, load_initial
 from ase_rholearn.training.learning.prepare import prepare
+from ase_rholearn.training.learning.readout import correct_readout
 from ase_rholearn.training.learning.samples import predictions
 from ase_rholearn.training.learning.train import load_network as load_run
 from ase_rholearn.training.learning.train import train

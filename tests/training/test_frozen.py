@@ -11,10 +11,11 @@ import torch
 from ase_rholearn.model import build_network
 from ase_rholearn.model.network import species_of
 from ase_rholearn.training import DataSet
-from ase_rholearn.training.learning.closed_form import ClosedForm, initialize, solve_readout
+from ase_rholearn.training.learning.closed_form import ClosedForm, initialize
 from ase_rholearn.training.learning.frozen import FrozenNetwork
 from ase_rholearn.training.learning.module import density_loss
 from ase_rholearn.training.learning.quadratic import quadratic_form
+from ase_rholearn.training.learning.readout import solve_readout
 from ase_rholearn.training.learning.samples import Batch, Sample
 from ase_rholearn.training.learning.train import prepare
 

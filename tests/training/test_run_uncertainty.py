@@ -18,15 +18,15 @@ from ase_rholearn.model import OutsideTrainingWarning
 from ase_rholearn.model.network import species_of
 from ase_rholearn.references import Reference
 from ase_rholearn.training.export import export_run
-from ase_rholearn.training.learning.likelihood import fit_expectations
-from ase_rholearn.training.learning.rigidity import (
+from ase_rholearn.training.learning.samples import BlockOrder, expand
+from ase_rholearn.training.learning.train import load_network
+from ase_rholearn.training.learning.uncertainty.likelihood import fit_expectations
+from ase_rholearn.training.learning.uncertainty.rigidity import (
     RigidityOptions,
     conformal_limit,
     fit_uncertainty,
 )
-from ase_rholearn.training.learning.run_uncertainty import run_uncertainty
-from ase_rholearn.training.learning.samples import BlockOrder, expand
-from ase_rholearn.training.learning.train import load_network
+from ase_rholearn.training.learning.uncertainty.run import run_uncertainty
 
 
 def water(bond: float = 0.96, shift: float = 0.0) -> Atoms:

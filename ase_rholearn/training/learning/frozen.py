@@ -21,13 +21,8 @@ from typing import cast
 import torch
 
 from ...model.network import DensityNetwork, Readout, readouts_of, species_of
-from .closed_form import (
-    component_vectors,
-    feature_count,
-    readout_inputs,
-    readout_weights,
-    store_readout,
-)
+from .features import feature_count
+from .readout import component_vectors, readout_inputs, readout_weights, store_readout
 from .samples import Sample, mixed_expansions, without_metrics
 
 

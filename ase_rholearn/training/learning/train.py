@@ -33,13 +33,14 @@ from ...files import atomic_write, temporary_sibling
 from ...model import DensityNetwork, build_network
 from ..data import DataSet, groups_by, read_split, split_ids, write_split
 from ..options import TrainOptions
-from .closed_form import correct_readout, initialize, solve_readout
-from .energies import train_energies
+from .closed_form import initialize
+from .energies.stage import train_energies
 from .initial import fine_tuned, freeze, load_initial
 from .loop import train_by_gradients
 from .module import loss_of_free_atoms, mean_loss
 from .prepare import ORTHONORMAL_METRIC, prepare
 from .processes import is_first, wait_for
+from .readout import correct_readout, solve_readout
 from .samples import Sample
 
 Say = Callable[[str], None]

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pydantic import Field, model_validator
 
 from ...model import EnergyOptions
-from ..learning.energy_closed_form import EnergyPrior
+from ..learning.energies.closed_form import EnergyPrior
 from .section import Section
 
 

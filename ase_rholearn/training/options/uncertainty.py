@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ..learning.rigidity import RigidityOptions
+from ..learning.uncertainty.rigidity import RigidityOptions
 from .section import Section
 
 
 class UncertaintyOptions(Section):
-    """What the model file knows about its errors; see ase_rholearn.training.learning.rigidity.
+    """What the model file knows about its errors; see ase_rholearn.training.learning.uncertainty.
 
     Found when the model is exported; needs a validation part, and tensors.
     """
@@ -25,5 +25,5 @@ class UncertaintyOptions(Section):
     )
 
     def rigidity(self) -> RigidityOptions:
-        """The same for :func:`~ase_rholearn.training.learning.rigidity.fit_uncertainty`."""
+        """The same for :func:`~ase_rholearn.training.learning.uncertainty.fit_uncertainty`."""
         return RigidityOptions(**self.model_dump(exclude={"predict"}))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.integrate import lebedev_rule
 
-from ..basis import solid_harmonics
+from ...basis import solid_harmonics
 
 #: Degrees for which scipy has a Lebedev rule.
 _LEBEDEV_DEGREES = (*range(3, 32, 2), 35, 41, 47, 53, 59)

@@ -13,11 +13,11 @@ import torch
 import torch.autograd.forward_ad as forward_mode
 from metatomic.torch import NeighborListOptions
 
-from ...basis import Basis
-from ...model.network import Expansion
-from ...model.systems import to_system
-from ...references.reference import Reference
-from ...torchscript import quiet_torchscript
+from ....basis import Basis
+from ....model.network import Expansion
+from ....model.systems import to_system
+from ....references.reference import Reference
+from ....torchscript import quiet_torchscript
 
 
 @dataclass(frozen=True)

@@ -21,18 +21,18 @@ from typing import Any
 import torch
 from ase.data import atomic_numbers
 
-from ...basis import Basis
-from ...files import atomic_write, temporary_sibling
-from ...model import DensityNetwork, EnergyHead
-from ..data import DataSet
-from ..options.energy import EnergyTrainingOptions
-from .energy_closed_form import (
+from ....basis import Basis
+from ....files import atomic_write, temporary_sibling
+from ....model import DensityNetwork, EnergyHead
+from ...data import DataSet
+from ...options.energy import EnergyTrainingOptions
+from .closed_form import (
     fit_composition,
     initialize_energy,
     normal_equations,
     set_weights,
 )
-from .energy_samples import EnergySample, prepare_energies
+from .samples import EnergySample, prepare_energies
 
 Say = Callable[[str], None]
 

@@ -13,14 +13,14 @@ import metatomic.torch
 import torch
 from metatomic.torch import AtomisticModel, ModelCapabilities, ModelMetadata, ModelOutput
 
-from ..basis import Basis
-from ..files import temporary_sibling
-from ..torchscript import quiet_torchscript
+from ...basis import Basis
+from ...files import temporary_sibling
+from ...torchscript import quiet_torchscript
+from ..energy import EnergyHead
+from ..network import DensityNetwork
+from ..uncertainty import Uncertainty
+from ..wrapper import DEVIATIONS, ENERGY, ERRORS, EXTRAPOLATION, OUTPUT, CoefficientModel
 from .card import ModelCard
-from .energy import EnergyHead
-from .network import DensityNetwork
-from .uncertainty import Uncertainty
-from .wrapper import DEVIATIONS, ENERGY, ERRORS, EXTRAPOLATION, OUTPUT, CoefficientModel
 
 #: Where basis, card and architecture are in the metadata of the file.
 BASIS_KEY, CARD_KEY = "ase_rholearn:basis", "ase_rholearn:card"

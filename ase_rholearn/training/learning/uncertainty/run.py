@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ...files import temporary_sibling
-from ...model.network import DensityNetwork
-from ...model.uncertainty import Uncertainty
-from ..data import DataSet, read_split
+from ....files import temporary_sibling
+from ....model.network import DensityNetwork
+from ....model.uncertainty import Uncertainty
+from ...data import DataSet, read_split
 from .rigidity import fit_uncertainty
 
 if TYPE_CHECKING:
-    from ..options import TrainOptions
+    from ...options import TrainOptions
 
 
 def run_uncertainty(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from metatomic.torch import AtomisticModel
 
-from ..basis import Basis
+from ...basis import Basis
 from .card import ModelCard
 
 #: Folder beside a model file with the compiled code that it may need.

@@ -4,11 +4,12 @@ Of an atom A of species z are predicted
 
 - the standard deviation of each coefficient of the orthonormal radial functions
   (:func:`~ase_rholearn.basis.radial_transform` in the overlap metric), the same for all mu:
-  :math:`\sigma_n^2 = a_n + b_n R_\lambda`, see :mod:`ase_rholearn.model.rigidity`;
+  :math:`\sigma_n^2 = a_n + b_n R_\lambda`, see :mod:`ase_rholearn.model.uncertainty.rigidity`;
 - its part of the error of the density, the integral of :math:`w_A |\delta\rho|` with Hirshfeld's
   share w, in electrons: a sum with coefficients of the species, none of which is negative, of 1,
   :math:`s = (\sum_\lambda R_\lambda)^{1/2}`, the distance d to known surroundings
-  (:mod:`ase_rholearn.model.surroundings`), and the means of s and d over bonded neighbours;
+  (:mod:`ase_rholearn.model.uncertainty.surroundings`), and the means of s and d over bonded
+  neighbours;
 - d over its limit, beyond which hardly any atoms like those of the training set lie.
 
 Everything here can be compiled by TorchScript and depends on nothing but torch.

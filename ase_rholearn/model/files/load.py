@@ -23,17 +23,17 @@ from metatomic.torch import (
     pick_device,
 )
 
-from ..basis import Basis, from_tensormap
-from ..structures import check_atoms, total_charge
-from ..torchscript import quiet_torchscript
+from ...basis import Basis, from_tensormap
+from ...structures import check_atoms, total_charge
+from ...torchscript import quiet_torchscript
+from ..potential import Potential, evaluate_potential
+from ..systems import to_system
+from ..uncertainty.predicted import PredictedUncertainty, per_atom
+from ..wrapper import DEVIATIONS, ENERGY, ERRORS, EXTRAPOLATION, OUTPUT
 from .card import ModelCard
 from .export import BASIS_KEY, CARD_KEY
 from .others import EXTENSIONS, anonymous_card, as_basis, coefficient_output
-from .potential import Potential, evaluate_potential
-from .predicted import PredictedUncertainty, per_atom
 from .shipped import find_model
-from .systems import to_system
-from .wrapper import DEVIATIONS, ENERGY, ERRORS, EXTRAPOLATION, OUTPUT
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -103,7 +103,7 @@ class DensityModel:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether another program made the file, see :mod:`ase_rholearn.model.others`."""
+        """Whether another program made the file, see :mod:`ase_rholearn.model.files.others`."""
         return self.output != OUTPUT
 
     @property

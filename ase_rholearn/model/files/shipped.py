@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-_PACKAGE = Path(__file__).parent.parent
+_PACKAGE = Path(__file__).parents[2]
 
 #: Where shipped models are: inside the wheel, or beside the package in a checkout.
 _FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...model.energy import EnergyHead
-from ...model.radial import RadialTable
-from .energy_samples import EnergySample
+from ....model.energy import EnergyHead
+from ....model.network.radial import RadialTable
+from .samples import EnergySample
 
 #: Distances that the random functions are drawn on, Angstrom, from the closest that atoms come.
 _CLOSEST, _SPACING = 0.8, 0.02

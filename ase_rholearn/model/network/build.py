@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from ..basis import Basis, radial_transform
-from .network import DensityNetwork, NetworkOptions
+from ...basis import Basis, radial_transform
+from .network import DensityNetwork
+from .options import NetworkOptions
 from .radial import tabulate
 
 

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import torch
 from ase.data import covalent_radii
 
-from ..basis import solid_harmonics
+from ...basis import solid_harmonics
 
 #: Where neighbours are counted, x, and the width of the Gaussians.
 _PLACES, _WIDTH = tuple(0.1 * k for k in range(5, 17)), 0.07

@@ -6,11 +6,11 @@ import json
 import os
 from dataclasses import dataclass
 
-from ..basis import Basis
-from .build import build_network
+from ...basis import Basis
+from ..network import DensityNetwork, NetworkOptions
+from ..network.build import build_network
 from .export import NETWORK_KEY
 from .load import ModelFileError, load_model
-from .network import DensityNetwork, NetworkOptions
 
 
 @dataclass(frozen=True)

@@ -24,25 +24,25 @@ import torch
 from ase import Atoms, units
 from metatomic.torch import NeighborListOptions
 
-from ...basis import Basis
-from ...density import Density
-from ...density.charges.stockholders import stockholder_blocks
-from ...density.evaluation.spherical import SphericalTables, table_radii
-from ...density.uncertainty import radial_variance
-from ...model.network import DensityNetwork, readouts_of, species_of
-from ...model.rigidity import LARGEST, Rigidity
-from ...model.surroundings import Surroundings, farthest_points
-from ...model.systems import to_system
-from ...model.uncertainty import (
+from ....basis import Basis
+from ....density import Density
+from ....density.charges.stockholders import stockholder_blocks
+from ....density.evaluation.spherical import SphericalTables, table_radii
+from ....density.uncertainty import radial_variance
+from ....model.network import DensityNetwork, readouts_of, species_of
+from ....model.systems import to_system
+from ....model.uncertainty.rigidity import LARGEST, Rigidity
+from ....model.uncertainty.surroundings import Surroundings, farthest_points
+from ....model.uncertainty.uncertainty import (
     N_TERMS,
     UNKNOWN,
     CoefficientVariance,
     SpeciesUncertainty,
     Uncertainty,
 )
-from ...references import Reference
+from ....references import Reference
+from ..samples import BlockOrder
 from .likelihood import fit_expectations
-from .samples import BlockOrder
 
 #: Held-out atoms that other species (or training atoms) count for in the fits of one species.
 _BORROWED = 10.0
@@ -110,7 +110,7 @@ class Prepared:
     layers
         Gates, and tensors of each lambda, for each species.
     surroundings, bonds
-        Of :class:`~ase_rholearn.model.surroundings.Surroundings`.
+        Of :class:`~ase_rholearn.model.uncertainty.surroundings.Surroundings`.
     """
 
     atoms: Atoms

@@ -1,0 +1,48 @@
+"""Fewer channels, and messages: what an expansion is made of before it is multiplied."""
+
+# no "from __future__ import annotations": TorchScript reads the annotations of this module
+
+import torch
+
+from .coupling import CoupledProduct
+from .options import NetworkOptions
+
+
+class ChannelMixing(torch.nn.Module):
+    """Combinations of the channels of an expansion, others for each l.
+
+    Without a number of channels, the expansion as it is.
+    """
+
+    def __init__(self, l_max: int, n_in: int, channels: int | None) -> None:
+        super().__init__()
+        self.l_max = l_max
+        self.n_out = n_in if channels is None else channels
+        self.mixes = channels is not None
+        #: [l, in, out]
+        shape = (l_max + 1, n_in, channels or 0)
+        self.weight = torch.nn.Parameter(torch.zeros(shape, dtype=torch.float64))
+
+    def forward(self, expansion: torch.Tensor) -> torch.Tensor:
+        """(n_atoms, (l_max + 1)^2, n_in) -> (n_atoms, (l_max + 1)^2, n_out)."""
+        if not self.mixes:
+            return expansion
+        parts: list[torch.Tensor] = []
+        for l in range(self.l_max + 1):
+            parts.append(torch.matmul(expansion[:, l * l : (l + 1) * (l + 1)], self.weight[l]))
+        return torch.cat(parts, dim=1)
+
+
+class Messages(torch.nn.Module):
+    """Bounded invariants of an atom, by which it makes itself known to its neighbours."""
+
+    def __init__(self, l_max: int, n_in: int, options: NetworkOptions) -> None:
+        super().__init__()
+        self.mixing = ChannelMixing(l_max, n_in, options.channels)
+        self.product = CoupledProduct(l_max, 0, self.mixing.n_out, options.messages)
+        self.shift = torch.nn.Parameter(torch.zeros(options.messages, dtype=torch.float64))
+
+    def forward(self, expansion: torch.Tensor) -> torch.Tensor:
+        """Expansion of the species alone -> (n_atoms, n_messages), between -1 and 1."""
+        mixed = self.mixing(expansion)
+        return torch.tanh(self.product(mixed).squeeze(1) + self.shift)
