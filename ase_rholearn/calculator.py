@@ -26,8 +26,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -47,15 +45,11 @@ from .basis import Basis
 from .density import Density, DensityUncertainty
 from .density.charges import SCHEMES
 from .density.files import format_of
-from .model import DensityModel, OutsideTrainingWarning, load_model
-from .model.uncertainty.predicted import describe_unknown, fingerprint
+from .model import DensityModel, load_model
 from .trajectory import DensityObserver, Quantities
 
 if TYPE_CHECKING:
     from metatensor.torch import TensorMap
-
-#: So many structures are remembered, to warn of each once.
-_REMEMBERED = 1000
 
 #: Properties that follow from the density; they win over those of ``base``.
 _DENSITY_PROPERTIES = ("dipole", "charges")
@@ -168,7 +162,7 @@ class RhoCalculator(Calculator):
             energy == "auto" and base is None and self.model.has_energy
         )
         self._cached: Density | None = None
-        self._warned: deque[bytes] = deque(maxlen=_REMEMBERED)
+        self._alarm = self.model.alarm()
         super().__init__()
         self.charges_scheme = charges_scheme
         self.implemented_properties = self._own_properties() + self._properties_of_base()
@@ -301,7 +295,7 @@ class RhoCalculator(Calculator):
         if not structures:
             raise ValueError("atoms is an empty list: give at least one structure")
         coefficients = self.model.predict(structures)
-        self._warn(structures)
+        self._alarm.look(structures)
         return coefficients
 
     def get_density(self, atoms: Atoms | None = None, *, normalize: bool = True) -> Density:
@@ -341,7 +335,7 @@ class RhoCalculator(Calculator):
         """
         structure = self._known(atoms)
         errors = self.model.uncertainty([structure])[0].errors
-        self._warn([structure])
+        self._alarm.look([structure])
         return errors
 
     def get_density_uncertainty(
@@ -433,26 +427,8 @@ class RhoCalculator(Calculator):
 
     def _predict(self, atoms: Atoms) -> Density:
         coefficients = self.model.coefficients([atoms])[0]
-        self._warn([atoms])
+        self._alarm.look([atoms])
         return Density(atoms, self.model.basis, coefficients)
-
-    def _warn(self, structures: Sequence[Atoms]) -> None:
-        """Warn, once, of each structure that is outside of what the model knows."""
-        if not self.model.knows_uncertainty:
-            return
-        names = [fingerprint(atoms) for atoms in structures]
-        new = [
-            (name, atoms)
-            for name, atoms in zip(names, structures, strict=True)
-            if name not in self._warned
-        ]
-        if not new:
-            return
-        found = self.model.extrapolation([atoms for _, atoms in new])
-        for (name, atoms), extrapolation in zip(new, found, strict=True):
-            self._warned.append(name)
-            if text := describe_unknown(atoms, extrapolation):
-                warnings.warn(text, OutsideTrainingWarning, stacklevel=3)
 
     def _known(self, atoms: Any) -> Atoms:
         if atoms is not None and not isinstance(atoms, Atoms):

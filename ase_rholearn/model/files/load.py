@@ -28,6 +28,7 @@ from ...structures import check_atoms, total_charge
 from ...torchscript import quiet_torchscript
 from ..potential import Potential, evaluate_potential
 from ..systems import to_system
+from ..uncertainty.alarm import Alarm
 from ..uncertainty.predicted import PredictedUncertainty, per_atom
 from ..wrapper import DEVIATIONS, ENERGY, ERRORS, EXTRAPOLATION, OUTPUT
 from .card import ModelCard
@@ -208,6 +209,10 @@ class DensityModel:
         """
         self._check_uncertainty()
         return per_atom(self._evaluate(structures, [EXTRAPOLATION])[EXTRAPOLATION], structures)
+
+    def alarm(self, most: int | None = None) -> Alarm:
+        """Something that warns of structures outside of what the model knows, if it says so."""
+        return Alarm(self.extrapolation if self.knows_uncertainty else None, most)
 
     def _check_uncertainty(self) -> None:
         if not self.knows_uncertainty:
