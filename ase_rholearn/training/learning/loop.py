@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import importlib
 import json
 import logging
@@ -22,6 +23,7 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     TQDMProgressBar,
 )
+from lightning.pytorch.strategies import DDPStrategy
 
 from ...extras import needs
 from ...files import atomic_write
@@ -31,6 +33,9 @@ from .frozen import FrozenNetwork
 from .module import DensityTraining, SeededSampler, convert, loader
 from .processes import rank
 from .samples import Sample
+
+#: How long processes wait for each other: all but the first prepare their samples meanwhile.
+_PATIENCE = datetime.timedelta(days=1)
 
 #: Precision of the weights, and of lightning, whose "32-true" leaves everything as it is.
 _PRECISIONS = {
@@ -116,7 +121,7 @@ def _trainer(options: TrainOptions, folder: Path, validates: bool, progress_bar:
         accelerator=hardware.accelerator,
         devices=hardware.devices,
         num_nodes=hardware.nodes,
-        strategy="ddp" if processes > 1 else "auto",
+        strategy=DDPStrategy(timeout=_PATIENCE) if processes > 1 else "auto",
         use_distributed_sampler=False,
         precision=_PRECISIONS[gradient.precision][1],
         max_epochs=gradient.epochs,
