@@ -131,7 +131,15 @@ def test_patience(plan: Any, tmp_path: Path) -> None:
         gradient={"epochs": 50, "learning_rate": 3.0, "schedule": "constant", "patience": 2},
     )
     train(options)
-    assert len(read_metrics(options.output)) < 50
+    epochs = len(read_metrics(options.output))
+    assert epochs < 50
+    # the last checkpoint is that of the last epoch, not of the best
+    saved = {
+        name: torch.load(options.output / "checkpoints" / f"{name}.ckpt", weights_only=False)
+        for name in ("best", "last")
+    }
+    assert saved["last"]["epoch"] == epochs - 1
+    assert saved["best"]["epoch"] < epochs - 1
 
 
 def test_divergence_is_survived(plan: Any, tmp_path: Path) -> None:

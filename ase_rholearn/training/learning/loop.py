@@ -146,9 +146,12 @@ def _callbacks(
             folder,
             filename="best",
             monitor=monitored,
-            save_last=True,
             enable_version_counter=False,
             save_on_train_epoch_end=True,
+        ),
+        # of every epoch: what lightning calls the last is the last that was the best
+        ModelCheckpoint(
+            folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
         ),
         # also ends a run whose error is no number any more
         EarlyStopping(

@@ -163,7 +163,7 @@ class GradientOptions(Section):
         0.03, gt=0, description="largest step of the schedule, relative to the weights"
     )
     weight_decay: float = Field(
-        0.1, ge=0, description="shrinking of weights at each step, times the learning rate"
+        0.0, ge=0, description="shrinking of weights at each step, times the learning rate"
     )
     start_ridge: float = Field(
         0.1,
