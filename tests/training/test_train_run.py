@@ -102,13 +102,13 @@ def test_interrupted_run_ends_with_the_same_weights(
     with monkeypatch.context() as patch:
         if where == "at the end":
 
-            def die(*args: Any) -> None:
+            def die(*args: Any) -> Any:
                 if (options.output / "checkpoints").exists():
                     raise Killed
-                original(*args)
+                return original(*args)
 
-            original = train_module.solve_readout
-            patch.setattr(train_module, "solve_readout", die)
+            original = train_module.readout_solutions
+            patch.setattr(train_module, "readout_solutions", die)
         else:
             steps: list[int] = []
             last = 3 if where == "after the first epoch" else 6
@@ -147,6 +147,26 @@ def test_ctrl_c_comes_out_as_such(
 def test_progress_bar(plan: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     train(plan(tmp_path / "bar", gradient={"epochs": 1}), progress_bar=True)
     assert "validation_loss" in capfd.readouterr().out
+
+
+def test_best_ridge_term_is_taken(plan: Any, tmp_path: Path) -> None:
+    """As if each had been a run of its own; with initial weights, too."""
+    ridges = [1e-1, 1e-4, 1e-8]
+
+    def solved(name: str, ridge: Any, **sections: Any) -> tuple[float, Path, list[str]]:
+        said: list[str] = []
+        start, gradient = {"ridge": ridge}, {"epochs": 0}
+        options = plan(tmp_path / name, start=start, gradient=gradient, **sections)
+        path = train(options, say=said.append)
+        errors = json.loads((options.output / "errors.json").read_text())
+        return errors["start"], path, said
+
+    single = [solved(f"one-{ridge}", ridge)[:2] for ridge in ridges]
+    error, path, said = solved("all", ridges)
+    best = min(single, key=lambda entry: entry[0])
+    assert error == best[0]
+    assert_same_weights(path, best[1])
+    assert any(line.endswith("is the best of 3") for line in said)
 
 
 def test_closed_form_alone(plan: Any, tmp_path: Path) -> None:

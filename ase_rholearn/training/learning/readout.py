@@ -7,7 +7,8 @@ preconditioned per species and lambda.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -91,32 +92,44 @@ def solve_readout(
 ) -> list[float]:
     """Step 3, in place: the readout weights that minimise loss plus ridge term.
 
-    The conjugate gradients start from the fit that takes the coefficients for independent.
-    Where functions overlap strongly, its errors are small already in the directions that
-    the metric hardly sees, and that the iterations would take longest for.
-
     Returns
     -------
     list of float
         Relative residual before each step of conjugate gradients.
     """
+    return next(readout_solutions(network, samples, options, [options.ridge]))
+
+
+def readout_solutions(
+    network: DensityNetwork, samples: Sequence[Sample], options: ClosedForm, ridges: Sequence[float]
+) -> Iterator[list[float]]:
+    """The same for one ridge term after the other; each is in the network when its turn is over.
+
+    The conjugate gradients start from the fit that takes the coefficients for independent.
+    Where functions overlap strongly, its errors are small already in the directions that
+    the metric hardly sees, and that the iterations would take longest for.
+    """
     problem = ReadoutProblem(network, samples, options.components)
-    factors, ridges = problem.preconditioner(options.ridge)
+    right, projections = problem.right_hand_side(), problem.projections()
+    for ridge in ridges:
+        factors, terms = problem.preconditioner(ridge)
+        apply = functools.partial(_apply, problem, terms)
+        precondition = functools.partial(_precondition, factors)
+        start = precondition(projections)
+        weights, history = _conjugate_gradients(
+            apply, precondition, right, start, options.iterations, options.tolerance
+        )
+        problem.store(weights)
+        yield history
 
-    def apply(weights: Weights) -> Weights:
-        images = problem.normal(weights)
-        return [a + ridge * w for a, ridge, w in zip(images, ridges, weights, strict=True)]
 
-    def precondition(residual: Weights) -> Weights:
-        return [torch.cholesky_solve(r, f) for r, f in zip(residual, factors, strict=True)]
+def _apply(problem: ReadoutProblem, terms: list[float], weights: Weights) -> Weights:
+    images = problem.normal(weights)
+    return [a + term * w for a, term, w in zip(images, terms, weights, strict=True)]
 
-    start = precondition(problem.projections())
-    right = problem.right_hand_side()
-    weights, history = _conjugate_gradients(
-        apply, precondition, right, start, options.iterations, options.tolerance
-    )
-    problem.store(weights)
-    return history
+
+def _precondition(factors: Weights, residual: Weights) -> Weights:
+    return [torch.cholesky_solve(r, f) for r, f in zip(residual, factors, strict=True)]
 
 
 def correct_readout(
@@ -127,6 +140,13 @@ def correct_readout(
     The ridge term holds the difference small, so that what the samples do not determine stays
     as it was learned from others.
     """
+    return next(readout_corrections(network, samples, options, [options.ridge]))
+
+
+def readout_corrections(
+    network: DensityNetwork, samples: Sequence[Sample], options: ClosedForm, ridges: Sequence[float]
+) -> Iterator[list[float]]:
+    """The same for one ridge term after the other, see :func:`readout_solutions`."""
     before = _readout_weights(network)
     with torch.no_grad():
         errors = [
@@ -135,11 +155,14 @@ def correct_readout(
         ]
         for parameter, _ in before:
             parameter.zero_()  # species without samples are not solved for
-    history = solve_readout(network, errors, options)
-    with torch.no_grad():
-        for parameter, old in before:
-            parameter += old
-    return history
+    for history in readout_solutions(network, errors, options, ridges):
+        with torch.no_grad():
+            for parameter, old in before:
+                parameter += old
+        yield history
+        with torch.no_grad():
+            for parameter, _ in before:
+                parameter.zero_()
 
 
 def _readout_weights(network: DensityNetwork) -> list[tuple[torch.Tensor, torch.Tensor]]:

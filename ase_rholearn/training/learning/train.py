@@ -40,7 +40,7 @@ from .loop import train_by_gradients
 from .module import loss_of_free_atoms, mean_loss
 from .prepare import ORTHONORMAL_METRIC, prepare
 from .processes import is_first, wait_for
-from .readout import correct_readout, solve_readout
+from .readout import readout_corrections, readout_solutions, solve_readout
 from .samples import Sample
 
 Say = Callable[[str], None]
@@ -151,15 +151,13 @@ class _Stages:
         initial, start = self.options.initial, self.options.start
         if initial is not None and "readouts" in initial.freeze:
             return
-        solve = solve_readout if initial is None else correct_readout
-        before = _state(self.network)
+        solutions = readout_solutions if initial is None else readout_corrections
         found = []
-        for ridge in start.ridges:
-            self.network.load_state_dict(before)
-            solve(self.network, self.training, start.closed_form(ridge))
+        turns = solutions(self.network, self.training, start.closed_form(), start.ridges)
+        for ridge, _ in zip(start.ridges, turns, strict=True):
             error = self._error() if len(start.ridges) > 1 else 0.0
             found.append((error, ridge, _state(self.network)))
-        error, ridge, state = min(found, key=lambda entry: entry[0])
+        _, ridge, state = min(found, key=lambda entry: entry[0])
         self.network.load_state_dict(state)
         if len(start.ridges) > 1:
             self.say(f"ridge term {ridge:g} is the best of {len(start.ridges)}")
