@@ -73,7 +73,7 @@ def sections(name: str, cutoff: float) -> dict[str, Any]:
         return {"model": {"preset": name, "cutoff": cutoff}}
     return {
         "model": {"tensors": 0, "linear": True, "channels": CHANNELS, "cutoff": cutoff},
-        "start": {"ridge": list(RIDGES), "components": 512},
+        "start": {"ridge": list(RIDGES), "components": 512, "iterations": 60},
         "gradient": {"epochs": 0},
     }
 
