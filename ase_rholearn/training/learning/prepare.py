@@ -12,7 +12,8 @@ from ...references import Reference
 from ..data import DataSet
 from ..options.train import LossOptions
 from .loss import MetricOf, electrons_of
-from .samples import BlockOrder, Sample, expand, expand_pairs
+from .neighbors import neighbors_of
+from .samples import BlockOrder, Sample, expansions_of, pairs_of
 
 #: In which the radial functions are made orthonormal.
 ORTHONORMAL_METRIC = "overlap"
@@ -49,16 +50,17 @@ def prepare(
         atoms = reference.atoms
         metric = MetricOf(dataset.basis, atoms, options.terms(), ORTHONORMAL_METRIC, dtype)
         room -= metric.n_bytes
+        found = neighbors_of(dataset.basis, atoms, network.cutoff)
         order = BlockOrder(dataset.basis, atoms.numbers, ORTHONORMAL_METRIC)
         target = torch.from_numpy(order.from_flat(reference.coefficients))
         samples.append(
             Sample(
-                expansions=expand(network, dataset.basis, atoms),
+                expansions=expansions_of(network, found),
                 target=target,
                 metric=metric() if room >= 0 else metric,
                 electrons=electrons_of(dataset.basis, atoms),
                 residual=_residual(dataset, reference, metric, target, options),
-                pairs=expand_pairs(network, dataset.basis, atoms),
+                pairs=pairs_of(network, found),
             )
         )
     return samples

@@ -15,11 +15,10 @@ import numpy as np
 import scipy.sparse
 import torch
 from ase import Atoms
-from metatomic.torch import NeighborListOptions
 
 from ...basis import Basis, radial_transform
 from ...model.network import DensityNetwork, send, species_of
-from ...model.systems import to_system
+from .neighbors import Neighbors, neighbors_of
 
 
 class Learner(Protocol):
@@ -180,36 +179,24 @@ class Batch:
 
 def expand(network: DensityNetwork, basis: Basis, atoms: Atoms) -> tuple[torch.Tensor, ...]:
     """Expansion around the atoms of each species: tuple of (n_atoms, (l_max + 1)^2, n_in)."""
-    species = _species(basis, atoms)
-    pairs, vectors = _neighbors(network, atoms)
+    return expansions_of(network, neighbors_of(basis, atoms, network.cutoff))
+
+
+def expansions_of(network: DensityNetwork, found: Neighbors) -> tuple[torch.Tensor, ...]:
+    """The same for neighbours that are known."""
     with torch.no_grad():
-        expansion = network.expansion(species, pairs[:, 0], pairs[:, 1], vectors)
-    return tuple(expansion[species == k] for k in range(len(basis.species)))
+        expansion = network.expansion(*found)
+    return tuple(expansion[found.species == k] for k in range(network.expansion.n_species))
 
 
-def expand_pairs(network: DensityNetwork, basis: Basis, atoms: Atoms) -> Pairs | None:
+def pairs_of(network: DensityNetwork, found: Neighbors) -> Pairs | None:
     """What messages need of the pairs of a structure; None for a network without messages."""
     if network.n_messages == 0:
         return None
-    pairs, vectors = _neighbors(network, atoms)
-    order = torch.argsort(_species(basis, atoms), stable=True)
-    places = torch.argsort(order)
+    places = torch.argsort(torch.argsort(found.species, stable=True))
     with torch.no_grad():
-        products = network.expansion.products(vectors)
-    return Pairs(places[pairs[:, 0]], places[pairs[:, 1]], products)
-
-
-def _species(basis: Basis, atoms: Atoms) -> torch.Tensor:
-    """Species index of every atom: (n_atoms,)."""
-    return torch.tensor([basis.species.index(int(z)) for z in atoms.numbers])
-
-
-def _neighbors(network: DensityNetwork, atoms: Atoms) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pairs (n_pairs, 2) and the vectors between them in Angstrom (n_pairs, 3)."""
-    options = NeighborListOptions(cutoff=network.cutoff, full_list=True, strict=True)
-    system = to_system(atoms, [options], torch.float64, torch.device("cpu"))
-    block = system.get_neighbor_list(options)
-    return block.samples.values[:, :2].to(torch.long), block.values.squeeze(2)
+        products = network.expansion.products(found.vectors)
+    return Pairs(places[found.centers], places[found.neighbors], products)
 
 
 def mixed_expansions(network: Learner, batch: Batch) -> list[torch.Tensor]:

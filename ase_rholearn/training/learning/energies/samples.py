@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import torch
 import torch.autograd.forward_ad as forward_mode
-from metatomic.torch import NeighborListOptions
 
 from ....basis import Basis
 from ....model.network import Expansion
-from ....model.systems import to_system
 from ....references.reference import Reference
 from ....torchscript import quiet_torchscript
+from ..neighbors import neighbors_of
 
 
 @dataclass(frozen=True)
@@ -99,17 +98,13 @@ def prepare_energies(
 
 def _sample(reference: Reference, expansion: Expansion, basis: Basis) -> EnergySample:
     atoms = reference.atoms
-    options = NeighborListOptions(cutoff=expansion.table.cutoff, full_list=True, strict=True)
-    system = to_system(atoms, [options], torch.float64, torch.device("cpu"))
-    block = system.get_neighbor_list(options)
-    pairs, vectors = block.samples.values.to(torch.long), block.values.squeeze(2)
-    species = torch.tensor([basis.species.index(int(z)) for z in atoms.numbers])
-    centers, neighbors = pairs[:, 0], pairs[:, 1]
+    found = neighbors_of(basis, atoms, expansion.table.cutoff)
+    species, centers, neighbors, vectors = found
     forces = torch.full((len(atoms), 3), torch.nan, dtype=torch.float64)
     if reference.forces is not None:
         forces = torch.from_numpy(reference.forces).to(torch.float64)
     with torch.no_grad():
-        values = expansion(species, centers, neighbors, vectors)
+        values = expansion(*found)
         slopes = pair_slopes(expansion, species[neighbors], vectors)
     return EnergySample(
         species=species,

@@ -22,7 +22,6 @@ import numpy as np
 import scipy.linalg
 import torch
 from ase import Atoms, units
-from metatomic.torch import NeighborListOptions
 
 from ....basis import Basis
 from ....density import Density
@@ -30,7 +29,6 @@ from ....density.charges.stockholders import stockholder_blocks
 from ....density.evaluation.spherical import SphericalTables, table_radii
 from ....density.uncertainty import radial_variance
 from ....model.network import DensityNetwork, readouts_of, species_of
-from ....model.systems import to_system
 from ....model.uncertainty.rigidity import LARGEST, Rigidity
 from ....model.uncertainty.surroundings import Surroundings, farthest_points
 from ....model.uncertainty.uncertainty import (
@@ -41,6 +39,7 @@ from ....model.uncertainty.uncertainty import (
     Uncertainty,
 )
 from ....references import Reference
+from ..neighbors import Neighbors, neighbors_of
 from ..samples import BlockOrder
 from .likelihood import fit_expectations
 
@@ -105,8 +104,10 @@ class Prepared:
     ----------
     atoms
         The structure.
-    species, centers, neighbors, vectors, rows
-        Arguments of the network.
+    found
+        Its neighbours.
+    rows
+        For each species its atoms.
     layers
         Gates, and tensors of each lambda, for each species.
     surroundings, bonds
@@ -114,10 +115,7 @@ class Prepared:
     """
 
     atoms: Atoms
-    species: torch.Tensor
-    centers: torch.Tensor
-    neighbors: torch.Tensor
-    vectors: torch.Tensor
+    found: Neighbors
     rows: list[torch.Tensor]
     layers: list[tuple[torch.Tensor, list[torch.Tensor]]]
     surroundings: torch.Tensor
@@ -128,17 +126,11 @@ class Prepared:
         cls, network: DensityNetwork, basis: Basis, surroundings: Surroundings, atoms: Atoms
     ) -> Prepared:
         """Evaluate what does not depend on the uncertainty itself."""
-        cutoff = network.expansion.table.cutoff
-        options = NeighborListOptions(cutoff=cutoff, full_list=True, strict=True)
-        system = to_system(atoms, [options], torch.float64, torch.device("cpu"))
-        block = system.get_neighbor_list(options)
-        species = torch.tensor([basis.species.index(int(z)) for z in atoms.numbers])
-        pairs = block.samples.values.to(torch.long)
-        rows = [torch.nonzero(species == k).squeeze(1) for k in range(len(basis.species))]
-        arguments = (species, pairs[:, 0], pairs[:, 1], block.values.squeeze(2))
+        found = neighbors_of(basis, atoms, network.cutoff)
+        rows = [torch.nonzero(found.species == k).squeeze(1) for k in range(len(basis.species))]
         with torch.no_grad():
-            layers = network.last_layers(*arguments, rows)
-            return cls(atoms, *arguments, rows, layers, *surroundings(*arguments))
+            layers = network.last_layers(*found, rows)
+            return cls(atoms, found, rows, layers, *surroundings(*found))
 
 
 def fit_uncertainty(
@@ -341,9 +333,8 @@ class _Errors:
 
 def _outputs(network: DensityNetwork, prepared: Prepared) -> list[list[torch.Tensor]]:
     """Orthonormal coefficients [species][lambda]: (n_atoms, mu, n_functions)."""
-    arguments = (prepared.species, prepared.centers, prepared.neighbors, prepared.vectors)
     with torch.no_grad():
-        expansion = network.surroundings(*arguments)
+        expansion = network.surroundings(*prepared.found)
         return [
             species.orthonormal(expansion[rows])
             for species, rows in zip(species_of(network), prepared.rows, strict=True)
@@ -505,7 +496,7 @@ def _fit_terms(
 ) -> list[torch.Tensor]:
     """Coefficients of the atoms' errors, for each species."""
     terms = np.concatenate([_terms(uncertainty, one) for one in judged])
-    species = np.concatenate([one.species.numpy() for one in judged])
+    species = np.concatenate([one.found.species.numpy() for one in judged])
     observed = np.concatenate([error.atoms for error in errors])
     count = len(judged[0].rows)
     means = np.array(
@@ -528,22 +519,19 @@ def _terms(uncertainty: Uncertainty, prepared: Prepared) -> np.ndarray:
     """What atoms' errors are sums of: (natoms, N_TERMS)."""
     one = prepared
     with torch.no_grad():
-        distances, bonds = uncertainty.distances(
-            one.species, one.centers, one.neighbors, one.vectors, one.rows
-        )
+        distances, bonds = uncertainty.distances(*one.found, one.rows)
         rigidity = torch.zeros_like(distances)
         for k, species in enumerate(uncertainty.species):
             rigidity[one.rows[k]] = species(*one.layers[k]).sum(dim=1).sqrt()
-        return uncertainty.terms(rigidity, distances, bonds, one.centers, one.neighbors).numpy()
+        centers, neighbors = one.found.centers, one.found.neighbors
+        return uncertainty.terms(rigidity, distances, bonds, centers, neighbors).numpy()
 
 
 def _limit(uncertainty: Uncertainty, judged: Sequence[Prepared], false_alarms: float) -> float:
     """Distance that at most this share of structures like the held-out ones goes beyond."""
     largest = []
     for one in judged:
-        distances, _ = uncertainty.distances(
-            one.species, one.centers, one.neighbors, one.vectors, one.rows
-        )
+        distances, _ = uncertainty.distances(*one.found, one.rows)
         # species that the training set has not are unknown at any limit
         seen = [float(x) for x in distances if x < UNKNOWN / 2]
         if seen:
