@@ -10,7 +10,7 @@ from .harmonics import (
     solid_harmonics,
 )
 from .numerical import FreeAtom, NumericalAtomicDensity, NumericalShell, RadialFunction
-from .orthonormal import radial_transform
+from .orthonormal import orthonormal_transform, radial_transform
 from .pyscf_order import from_pyscf_order, pyscf_permutation, to_pyscf_order
 from .shells import Shell
 from .tensormap import block_keys, from_tensormap, to_tensormap
@@ -32,6 +32,7 @@ __all__ = [
     "harmonic_polynomials",
     "harmonic_rotations",
     "harmonic_rows",
+    "orthonormal_transform",
     "pyscf_permutation",
     "radial_transform",
     "solid_harmonics",

@@ -258,6 +258,24 @@ class Basis:
         self.check_species(numbers)
         return np.concatenate([self._species_moments[int(z)][1] for z in numbers])
 
+    def dipole_functionals(
+        self, numbers: Sequence[int] | np.ndarray, positions: np.ndarray
+    ) -> np.ndarray:
+        """First moment of each function about the centre of core charge, in bohr: (size, 3).
+
+        About another origin, only densities of other numbers of electrons have other dipoles.
+
+        Parameters
+        ----------
+        numbers, positions
+            Atomic numbers, and positions in bohr (natoms, 3).
+        """
+        cores = np.array([self.core_charge(int(z)) for z in numbers])
+        arms = positions - cores @ positions / cores.sum()
+        atom = self.layout(numbers).atom
+        moments: np.ndarray = self.electrons(numbers)[:, None] * arms[atom] + self.dipoles(numbers)
+        return moments
+
     @cached_property
     def _species_moments(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         moments = {}

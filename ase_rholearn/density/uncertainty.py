@@ -24,10 +24,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 from ase import units
 
-from ..basis import Basis, radial_transform
+from ..basis import Basis, orthonormal_transform, radial_transform
 from .density import Density
 from .evaluation.spherical import SphericalTables, table_radii
 from .field import check_points
@@ -158,11 +157,8 @@ class DensityUncertainty:
                 f"atoms.pbc is {atoms.pbc.tolist()}: the dipole moment of a periodic structure is "
                 "not defined; set pbc=False if this is a molecule in a box"
             )
-        cores = self.rho.core_charges
-        arms = atoms.positions - cores @ atoms.positions / cores.sum()
-        atom = basis.layout(atoms.numbers).atom
-        monopoles = self._electrons[:, None] * arms[atom]
-        return self._covariance(monopoles + basis.dipoles(atoms.numbers) * units.Bohr)
+        moments = basis.dipole_functionals(atoms.numbers, atoms.positions / units.Bohr)
+        return self._covariance(moments * units.Bohr)
 
     # what is not linear ------------------------------------------------------------
 
@@ -236,9 +232,7 @@ class DensityUncertainty:
     @cached_property
     def _transform(self) -> Any:
         """Sparse matrix from orthonormal coefficients to those of the basis."""
-        basis, numbers = self.rho.basis, self.rho.atoms.numbers
-        own = {int(z): _transform_of_atom(basis, int(z)) for z in set(numbers.tolist())}
-        return scipy.sparse.block_diag([own[int(z)] for z in numbers], format="csr")
+        return orthonormal_transform(self.rho.basis, self.rho.atoms.numbers)
 
     @cached_property
     def _electrons(self) -> np.ndarray:
@@ -342,16 +336,6 @@ class _Radial:
         variance = self.squares @ variances[self.first]
         covariance = self.s_orthonormal @ (variances[:n_s] * self.s_electrons)
         return np.stack([variance, covariance, self.s_functions @ step[:n_s]], axis=1)
-
-
-def _transform_of_atom(basis: Basis, z: int) -> Any:
-    """Sparse matrix from orthonormal coefficients to those of the basis, of one atom."""
-    blocks = [
-        np.kron(radial_transform(basis, z, l, "overlap"), np.eye(2 * l + 1))
-        for l in range(basis.l_max + 1)
-        if basis.radial_functions(z, l)
-    ]
-    return scipy.sparse.block_diag(blocks, format="csr")
 
 
 def _slabs(shape: tuple[int, int, int]) -> Iterator[range]:

@@ -101,26 +101,12 @@ def loss_metric(basis: Basis, atoms: Atoms, terms: LossTerms) -> np.ndarray:
         electrons = basis.electrons(atoms.numbers)
         total += terms.electrons * np.outer(electrons, electrons)
     if terms.dipole > 0:
-        dipoles = dipole_functionals(basis, atoms)
+        dipoles = basis.dipole_functionals(atoms.numbers, atoms.positions / units.Bohr)
         total += terms.dipole * dipoles @ dipoles.T
     if terms.mask is not None:
         counts = _counts(basis, atoms, terms.mask)
         total *= np.outer(counts, counts)
     return total
-
-
-def dipole_functionals(basis: Basis, atoms: Atoms) -> np.ndarray:
-    """First moment of each function about the centre of nuclear charge, in bohr: (size, 3).
-
-    About another origin, only densities of other numbers of electrons have other dipoles.
-    """
-    charges = np.array([basis.core_charge(int(z)) for z in atoms.numbers])
-    positions = atoms.positions / units.Bohr
-    positions = positions - charges @ positions / charges.sum()
-    atom = basis.layout(atoms.numbers).atom
-    own = basis.dipoles(atoms.numbers)
-    moments: np.ndarray = own + basis.electrons(atoms.numbers)[:, None] * positions[atom]
-    return moments
 
 
 def electrons_of(basis: Basis, atoms: Atoms) -> float:

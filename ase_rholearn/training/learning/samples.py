@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import scipy.sparse
 import torch
 from ase import Atoms
 
-from ...basis import Basis, radial_transform
+from ...basis import Basis, orthonormal_transform
 from ...model.network import DensityNetwork, send, species_of
 from .neighbors import Neighbors, neighbors_of
 
@@ -269,16 +268,8 @@ class BlockOrder:
         species = np.searchsorted(basis.species, numbers)[layout.atom]
         #: flat vector -> block order
         self.order = np.lexsort((layout.n, layout.m, layout.atom, layout.l, species))
-        blocks, inverses = [], []
-        for z in numbers:
-            for l in range(basis.l_max + 1):
-                if basis.radial_functions(int(z), l):
-                    transform = radial_transform(basis, int(z), l, metric)
-                    identity = np.eye(2 * l + 1)
-                    blocks.append(np.kron(transform, identity))
-                    inverses.append(np.kron(np.linalg.inv(transform), identity))
-        self._transform = scipy.sparse.block_diag(blocks, format="csr")
-        self._inverse = scipy.sparse.block_diag(inverses, format="csr")
+        self._transform = orthonormal_transform(basis, numbers, metric)
+        self._inverse = orthonormal_transform(basis, numbers, metric, inverse=True)
 
     def from_flat(self, coefficients: np.ndarray) -> np.ndarray:
         """Orthonormal coefficients in block order: (size,)."""
