@@ -1,10 +1,11 @@
-"""Writing files so that they are whole or absent."""
+"""Writing files so that they are whole or absent, and lines so that others stay whole."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -49,6 +50,14 @@ def temporary_sibling(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def append_json(path: str | os.PathLike[str], entry: Mapping[str, Any]) -> None:
+    """Add a JSON object as a line of its own, after whatever a kill has left of the last one."""
+    with Path(path).open("a+b") as stream:
+        stream.seek(-min(1, stream.tell()), os.SEEK_END)
+        start = b"" if stream.read(1) in (b"", b"\n") else b"\n"
+        stream.write(start + json.dumps(entry).encode() + b"\n")
 
 
 def _umask() -> int:

@@ -110,6 +110,13 @@ class Shares:
         ]
         return cls(shares, total)
 
+    def divide(self, amounts: np.ndarray, n_atoms: int) -> np.ndarray:
+        """Amounts at the points (n,) divided among the atoms and summed: (n_atoms,)."""
+        parts = np.zeros(n_atoms)
+        for atom, _, _, near, share in self.atoms:
+            parts[atom] += float(amounts[near] @ share)
+        return parts
+
     def partition(self, points: np.ndarray, free: FreeAtomTable, centre: np.ndarray) -> np.ndarray:
         """Weights of the quadrature grid of one atom: they add up to 1, and vanish at the others.
 

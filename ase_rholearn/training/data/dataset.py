@@ -25,7 +25,7 @@ from ase import Atoms
 from filelock import FileLock, Timeout
 
 from ...basis import Basis
-from ...files import atomic_write
+from ...files import append_json, atomic_write
 from ...references import Reference, reference_id, settings_with_basis
 from .shard import Record, Shard, notes_of, size_of, to_record, write_shard
 
@@ -325,11 +325,7 @@ class DataSet:
             "formula": atoms.get_chemical_formula(),
             "reason": reason,
         }
-        with (self.folder / "failures.jsonl").open("a+b") as stream:
-            # a line that a kill cut short must not spoil this one
-            stream.seek(-min(1, stream.tell()), os.SEEK_END)
-            start = b"" if stream.read(1) in (b"", b"\n") else b"\n"
-            stream.write(start + json.dumps(entry).encode() + b"\n")
+        append_json(self.folder / "failures.jsonl", entry)
 
     def failures(self) -> dict[str, dict[str, str]]:
         """The last failure of each structure that has no reference, by id."""

@@ -75,7 +75,7 @@ def check_agreement(model: DensityModel, dataset: DataSet, *, other_basis: bool)
     same = same_basis(model.basis, dataset.basis)
     if not same:
         _check_bases(model, dataset, other_basis)
-    return Agreement(same, tuple(_notes(model, dataset, theirs, ours)))
+    return Agreement(same, tuple(_notes(model, dataset, theirs, ours, same)))
 
 
 def same_basis(first: Basis, second: Basis) -> bool:
@@ -129,7 +129,11 @@ def _level(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _notes(
-    model: DensityModel, dataset: DataSet, theirs: dict[str, Any], ours: dict[str, Any]
+    model: DensityModel,
+    dataset: DataSet,
+    theirs: dict[str, Any],
+    ours: dict[str, Any],
+    same: bool,
 ) -> list[str]:
     notes = []
     unknown = sorted(theirs.keys() ^ ours.keys())
@@ -143,7 +147,7 @@ def _notes(
     ]
     if theirs and (other := difference(*numerics)):
         notes.append(f"Model and data set differ in {other}.")
-    if not same_basis(model.basis, dataset.basis):
+    if not same:
         notes.append(
             "Model and data set have different auxiliary bases: predictions are compared with "
             "SCF densities only."

@@ -110,7 +110,7 @@ def crystal_atom_errors(rho: Density, difference: DensityDifference, level: int)
     parts = np.zeros(len(rho.atoms))
     for block in stockholder_blocks(rho, level):
         values = difference.evaluate(block.points * units.Bohr) * units.Bohr**3
-        _add(parts, block.shares, block.weights * np.abs(values))
+        parts += block.shares.divide(block.weights * np.abs(values), len(parts))
     return parts
 
 
@@ -131,7 +131,7 @@ class _Stockholders:
         radii = [one.reach for one in self._free]
         images = Images.near(self._positions, radii, points, np.eye(3), np.zeros(3, dtype=bool))
         shares = Shares.of(images, self._free, points)
-        _add(self.parts, shares, weights * np.abs(values))
+        self.parts += shares.divide(weights * np.abs(values), len(self.parts))
         own = np.zeros(len(points))
         for atom, _, _, near, share in shares.atoms:
             if atom == centre:
@@ -152,8 +152,3 @@ class _Stockholders:
         squares = radial @ components**2
         by_l = [squares[l * l : (l + 1) ** 2].sum() for l in range(self._l_max + 1)]
         return np.array([*by_l, weights @ values**2 - squares.sum()])
-
-
-def _add(parts: np.ndarray, shares: Shares, amounts: np.ndarray) -> None:
-    for atom, _, _, near, share in shares.atoms:
-        parts[atom] += float(amounts[near] @ share)

@@ -129,7 +129,7 @@ def evaluate_dataset(
     known = results.read()
     missing = [name for name in names if name not in known]
     if workers is None or workers.count == 1:
-        judged = _judged_here(model, dataset, missing, job.settings)
+        judged = _judged_here(_Opened(model, dataset, agreement.same_basis), missing, job.settings)
     else:
         judged = _judged_elsewhere(job, missing, workers)
     known |= _stored(judged, results, len(names) - len(missing), len(names), on_progress)
@@ -177,31 +177,38 @@ def write_evaluation(
         json.dump(content, stream, indent=1, allow_nan=False)
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """What structures are judged with."""
+
+    model: DensityModel
+    dataset: DataSet
+    same_basis: bool
+
+    def judge(self, name: str, settings: Settings) -> dict[str, Any]:
+        reference = self.dataset.load(name)
+        return judge(self.model, reference, settings, same_basis=self.same_basis)
+
+
 def judge_one(job: Job, name: str) -> dict[str, Any]:
     """Judge one structure of a job, in a process that does nothing else."""
-    model, dataset = _opened(job)
-    return _judge(model, dataset, name, job.settings)
+    return _opened(job).judge(name, job.settings)
 
 
 @lru_cache(maxsize=1)
-def _opened(job: Job) -> tuple[DensityModel, DataSet]:
+def _opened(job: Job) -> _Opened:
     """Model and data set, which each process opens once."""
     model, dataset = job.open()
     warm_up(model)
-    return model, dataset
-
-
-def _judge(model: DensityModel, dataset: DataSet, name: str, settings: Settings) -> dict[str, Any]:
-    same = same_basis(model.basis, dataset.basis)
-    return judge(model, dataset.load(name), settings, same_basis=same)
+    return _Opened(model, dataset, same_basis(model.basis, dataset.basis))
 
 
 def _judged_here(
-    model: DensityModel, dataset: DataSet, names: Sequence[str], settings: Settings
+    opened: _Opened, names: Sequence[str], settings: Settings
 ) -> Iterator[dict[str, Any]]:
     if names:
-        warm_up(model)
-    yield from (_judge(model, dataset, name, settings) for name in names)
+        warm_up(opened.model)
+    yield from (opened.judge(name, settings) for name in names)
 
 
 def _judged_elsewhere(job: Job, names: Sequence[str], workers: Workers) -> Iterator[dict[str, Any]]:

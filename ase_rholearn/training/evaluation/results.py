@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from ...files import append_json
 
 #: Of the lines; in the name of the file, so that other versions do not read them.
 _SCHEMA_VERSION = 1
@@ -48,8 +49,4 @@ class Results:
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Add the result of a structure."""
-        with self.path.open("a+b") as stream:
-            # a line that a kill cut short must not spoil this one
-            stream.seek(-min(1, stream.tell()), os.SEEK_END)
-            start = b"" if stream.read(1) in (b"", b"\n") else b"\n"
-            stream.write(start + json.dumps(entry).encode() + b"\n")
+        append_json(self.path, entry)

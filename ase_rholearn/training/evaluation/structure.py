@@ -268,7 +268,7 @@ def _dipoles(reference: Reference, predicted: Density) -> dict[str, Any]:
 
 def _uncertainty(model: DensityModel, atoms: Atoms) -> dict[str, list[float]]:
     """Of models that know it: expected errors of atoms, and how far they are from known ones."""
-    if not getattr(model, "knows_uncertainty", False):
+    if not model.knows_uncertainty:
         return {}
     found = model.uncertainty([atoms])[0]
     return {
@@ -279,7 +279,7 @@ def _uncertainty(model: DensityModel, atoms: Atoms) -> dict[str, list[float]]:
 
 def _energies(model: DensityModel, reference: Reference) -> dict[str, Any]:
     """Energy and forces, of models and references that have them."""
-    if reference.energy is None or not getattr(model, "has_energy", False):
+    if reference.energy is None or not model.has_energy:
         return {}
     found = model.potential(reference.atoms)
     error = abs(found.energy - reference.energy) / len(reference.atoms)

@@ -22,7 +22,7 @@ import torch
 from ase.data import atomic_numbers
 
 from ....basis import Basis
-from ....files import atomic_write, temporary_sibling
+from ....files import append_json, atomic_write, temporary_sibling
 from ....model import DensityNetwork, EnergyHead
 from ...data import DataSet
 from ...options.energy import EnergyTrainingOptions
@@ -271,8 +271,7 @@ def refine_energy(
         state.remember(errors.loss(options.energy_weight))
         with temporary_sibling(checkpoint) as temporary:
             torch.save({"options": options.model_dump(), **state.dump()}, temporary)
-        with (output / "metrics.jsonl").open("a") as stream:
-            stream.write(json.dumps({"energy_epoch": state.epoch, **errors.to_dict()}) + "\n")
+        append_json(output / "metrics.jsonl", {"energy_epoch": state.epoch, **errors.to_dict()})
     head.load_state_dict(state.best)
 
 

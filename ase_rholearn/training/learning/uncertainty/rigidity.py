@@ -316,9 +316,7 @@ class _Errors:
             used = np.flatnonzero(np.abs(block.weights) > _NO_WEIGHT)
             values = np.zeros(len(block.weights))
             values[used] = error.evaluate(block.points[used] * units.Bohr) * units.Bohr**3
-            integrand = block.weights * np.abs(values)
-            for other, _, _, near, share in block.shares.atoms:
-                shares[other] += integrand[near] @ share
+            shares += block.shares.divide(block.weights * np.abs(values), len(shares))
             found.append((block.points[used], block.weights[used], values[used] ** 2))
         points, weights, squares = (np.concatenate(column) for column in zip(*found, strict=True))
         chosen = np.arange(0, len(weights), max(1, len(weights) // _POINTS))
