@@ -260,10 +260,8 @@ class RhoCalculator(Calculator):
         arguments = dict(self._arguments)
         if isinstance(arguments["basis"], Basis):
             arguments["basis"] = arguments["basis"].to_json()
-        if arguments["energy"] == "auto":  # the default; None means something else
-            del arguments["energy"]
-        kept = {name: value for name, value in arguments.items() if value is not None}
-        return {**kept, "energy": None} if arguments.get("energy", "") is None else kept
+        defaults = {"energy": "auto"}  # those of the others are None
+        return {name: v for name, v in arguments.items() if v != defaults.get(name)}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RhoCalculator:
         twin = RhoCalculator(**self._arguments, base=copy.deepcopy(self.base, memo))

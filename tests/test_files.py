@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ase_rholearn.files import atomic_write, temporary_sibling
+from ase_rholearn.files import append_json, atomic_write, temporary_sibling
 
 
 def test_file_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
@@ -110,3 +111,18 @@ def test_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     message = r"cannot write .*x.bin: Permission denied in the folder .*; give a folder that"
     with pytest.raises(PermissionError, match=message), atomic_write(tmp_path / "x.bin"):
         pass
+
+
+def test_lines_follow_what_a_kill_has_left(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    append_json(path, {"a": 1})
+    append_json(path, {"b": "\u00e9"})
+    path.write_bytes(path.read_bytes() + b'{"c": ')
+    append_json(path, {"d": None})
+    first, second, torn, last = path.read_text().splitlines()
+    assert [json.loads(line) for line in (first, second, last)] == [
+        {"a": 1},
+        {"b": "\u00e9"},
+        {"d": None},
+    ]
+    assert torn == '{"c": '

@@ -17,12 +17,12 @@ from ase_rholearn.model import ModelCard, ModelFileError, export_model, load_mod
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.export import export_run
 from ase_rholearn.training.learning.closed_form import ClosedForm
-from ase_rholearn.training.learning.initial import fine_tuned, load_initial
+from ase_rholearn.training.learning.initial import fine_tuned, freeze, load_initial
 from ase_rholearn.training.learning.prepare import prepare
 from ase_rholearn.training.learning.readout import correct_readout
 from ase_rholearn.training.learning.samples import predictions
 from ase_rholearn.training.learning.train import load_network as load_run
-from ase_rholearn.training.learning.train import train
+from ase_rholearn.training.learning.train import new_network, train
 from ase_rholearn.training.options import TrainOptions
 
 
@@ -75,6 +75,19 @@ def test_frozen_parts_do_not_move(run: Any, tune: Any, dataset: DataSet) -> None
         if ".gates." in name and "product" not in name:
             torch.testing.assert_close(value, expected[name].float(), rtol=0, atol=0, msg=name)
     assert errors["gradient"] < 100
+
+
+@pytest.mark.parametrize("part", ["gates", "tensors"])
+def test_what_gates_and_tensors_are_made_of_is_frozen_with_them(
+    plan: Any, dataset: DataSet, tmp_path: Path, part: str
+) -> None:
+    options = plan(tmp_path, model={"channels": 4, "messages": 2})
+    network = new_network(options, dataset.basis)
+    freeze(network, [part])
+    for name, parameter in network.named_parameters():
+        if ".messages." in name or ".mixing." in name:
+            assert not parameter.requires_grad, name
+    assert any(parameter.requires_grad for parameter in network.parameters())
 
 
 def test_tuning_is_repeatable_and_starts_below_a_new_run(run: Any, tune: Any) -> None:

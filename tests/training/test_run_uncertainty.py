@@ -223,7 +223,7 @@ def test_trajectories_name_the_first_unknown_frames(file):
     with pytest.warns(OutsideTrainingWarning) as caught:
         assert len(list(densities(load_model(file, "cpu"), [water(), *torn]))) == 9
     assert len(caught) == 5
-    assert str(caught[-1].message).endswith("; further structures are not named")
+    assert str(caught[-1].message).endswith("; further structures are not looked at")
 
 
 def test_the_command_warns_in_one_line(file, tmp_path, command):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,12 @@ from ase_rholearn.references.pyscf import metric_matrix
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.export import export_run
 from ase_rholearn.training.learning.loss import LossTerms, loss_metric
-from ase_rholearn.training.learning.module import density_loss, loss_of_free_atoms, mean_loss
+from ase_rholearn.training.learning.module import (
+    DensityTraining,
+    density_loss,
+    loss_of_free_atoms,
+    mean_loss,
+)
 from ase_rholearn.training.learning.prepare import prepare
 from ase_rholearn.training.learning.samples import (
     Batch,
@@ -30,7 +36,7 @@ from ase_rholearn.training.learning.samples import (
     predict,
     predictions,
 )
-from ase_rholearn.training.learning.train import load_network, train
+from ase_rholearn.training.learning.train import load_network, new_network, train
 from ase_rholearn.training.options.train import LossOptions
 
 BASIS = Basis.from_shells(
@@ -209,6 +215,70 @@ def test_training_sees_what_the_exported_model_predicts(
     for atoms, vector, expected in zip(structures, vectors, exported, strict=True):
         order = BlockOrder(dataset.basis, atoms.numbers, "overlap")
         np.testing.assert_allclose(order.to_flat(vector.numpy()), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {},
+        {"linear": False},
+        {"tensors": 0, "linear": True},
+        {"channels": 4},
+        {"channels": 4, "messages": 2},
+        {"messages": 2},
+    ],
+)
+def test_every_trained_parameter_has_a_gradient(
+    dataset: DataSet, plan: Any, tmp_path: Path, model: dict[str, Any]
+) -> None:
+    """Processes that share the work wait for all of them."""
+    options = plan(tmp_path / "run", model=model)
+    network = new_network(options, dataset.basis)
+    module = DensityTraining(network, options.gradient, scale=1.0)
+    samples = prepare(dataset, dataset.ids[:2], network)
+    density_loss(module.network, Batch.of(samples)).sum().backward()
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    assert trained
+    assert [name for name, p in trained.items() if p.grad is None] == []
+
+
+@pytest.mark.parametrize(("metric", "coulomb"), [("overlap", 0.0), ("coulomb", 1.0)])
+def test_projections_as_target(
+    dataset: DataSet, run: Any, tmp_path: Path, metric: str, coulomb: float
+) -> None:
+    """c^T M c - 2 c^T w, also where w is not quite that of the kept coefficients."""
+    reference = dataset.load(dataset.ids[0])
+    matrix = metric_matrix(reference.atoms, dataset.basis, metric)
+    random = np.random.default_rng(0)
+    coefficients, other = reference.coefficients, 0.1 * random.normal(size=(2, len(matrix)))
+    projections = matrix @ (coefficients + other[0])
+    settings = {**dataset.settings, "metric": metric}
+    twin = DataSet.create(tmp_path / "twin", dataset.basis, settings)
+    twin.add(dataclasses.replace(reference, projections=projections, settings=settings))
+    network = load_network(run.options, dataset.basis)
+    loss = LossOptions(target="projections", coulomb=coulomb)
+    [sample] = prepare(twin, twin.ids, network, loss, dtype=torch.float64)
+    order = BlockOrder(dataset.basis, reference.atoms.numbers, "overlap")
+
+    def found(vector: np.ndarray) -> float:
+        """Loss of a prediction, for which the expansions stand in."""
+        error = torch.from_numpy(order.from_flat(vector)) - sample.target
+        return float(error @ sample.load_metric() @ error + 2 * error @ sample.residual)
+
+    def expected(vector: np.ndarray) -> float:
+        return float(vector @ matrix @ vector - 2 * vector @ projections)
+
+    start = coefficients + other[1]
+    assert found(start) - found(coefficients) == pytest.approx(
+        expected(start) - expected(coefficients), rel=1e-5
+    )
+    np.testing.assert_allclose(
+        10 * sample.projected_target().numpy(), order.project(projections), rtol=0, atol=1e-6
+    )
+    with pytest.raises(ValueError, match=f"in the metric {metric!r}: set loss.coulomb to"):
+        prepare(twin, twin.ids, network, LossOptions(target="projections", coulomb=0.5))
+    with pytest.raises(ValueError, match="does not say in which metric|set loss.coulomb|has none"):
+        prepare(dataset, dataset.ids[:1], network, loss)
 
 
 def test_metrics_beyond_memory_are_computed_each_time(dataset: DataSet, run: Any) -> None:

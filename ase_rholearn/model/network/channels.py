@@ -38,7 +38,8 @@ class Messages(torch.nn.Module):
 
     def __init__(self, l_max: int, n_in: int, options: NetworkOptions) -> None:
         super().__init__()
-        self.mixing = ChannelMixing(l_max, n_in, options.channels)
+        # without messages there is nothing to mix channels for
+        self.mixing = ChannelMixing(l_max, n_in, options.channels if options.messages else None)
         self.product = CoupledProduct(l_max, 0, self.mixing.n_out, options.messages)
         self.shift = torch.nn.Parameter(torch.zeros(options.messages, dtype=torch.float64))
 

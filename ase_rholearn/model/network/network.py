@@ -45,7 +45,9 @@ class SpeciesNetwork(torch.nn.Module):
         n_all = n_in + options.messages * n_radial
         self.mixing = ChannelMixing(l_max, n_all, options.channels)
         size = self.mixing.n_out
-        self.gates = Gates(l_max, size, options.invariants, options.gates)
+        # without tensors there is nothing that gates could mix
+        n_invariants, n_gates = (options.invariants, options.gates) if self.has_gates else (0, 0)
+        self.gates = Gates(l_max, size, n_invariants, n_gates)
         self.readouts = torch.nn.ModuleList(
             Readout(l_max, o3_lambda, size, transform, options)
             for o3_lambda, transform in enumerate(transforms)

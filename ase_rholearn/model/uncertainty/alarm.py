@@ -23,7 +23,7 @@ class Alarm:
     extrapolation
         :meth:`DensityModel.extrapolation`, or None for a model that does not know.
     most
-        Structures that are named; None names all.
+        Structures that are named, after which no more are looked at; None looks at all.
     """
 
     def __init__(
@@ -34,12 +34,11 @@ class Alarm:
         self._extrapolation = extrapolation
         self._most = most
         self._seen: deque[bytes] = deque(maxlen=_REMEMBERED)
-        #: Structures beyond the limit so far.
-        self.found = 0
+        self._found = 0
 
     def look(self, structures: Sequence[Atoms], *, stacklevel: int = 2) -> None:
         """Warn of those that were not seen before."""
-        if self._extrapolation is None:
+        if self._extrapolation is None or self._found == self._most:
             return
         names = {fingerprint(atoms): atoms for atoms in structures}
         new = {name: atoms for name, atoms in names.items() if name not in self._seen}
@@ -49,12 +48,9 @@ class Alarm:
         found = self._extrapolation(list(new.values()))
         for atoms, extrapolation in zip(new.values(), found, strict=True):
             if text := describe_unknown(atoms, extrapolation):
-                self.found += 1
-                self._warn(text, stacklevel + 1)
-
-    def _warn(self, text: str, stacklevel: int) -> None:
-        if self._most is not None and self.found > self._most:
-            return
-        if self.found == self._most:
-            text += "; further structures are not named"
-        warnings.warn(text, OutsideTrainingWarning, stacklevel=stacklevel)
+                self._found += 1
+                last = self._found == self._most
+                more = "; further structures are not looked at" if last else ""
+                warnings.warn(text + more, OutsideTrainingWarning, stacklevel=stacklevel)
+                if last:
+                    return

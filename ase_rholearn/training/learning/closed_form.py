@@ -86,7 +86,8 @@ def initialize(
     for k, species in chosen:
         _principal_channels(species.mixing, expansions[k])
         mixed = species.mixing(expansions[k]).detach()
-        _initialize_gates(species, mixed, options.gate_scale, generator)
+        if species.has_gates:
+            _initialize_gates(species, mixed, options.gate_scale, generator)
         for readout in readouts_of(species):
             if readout.n_tensors:
                 _principal_tensors(readout, mixed)

@@ -57,6 +57,8 @@ def freeze(network: DensityNetwork, parts: Sequence[str]) -> None:
     for species in species_of(network):
         if "gates" in parts:
             frozen += species.gates.parameters()
+        if "gates" in parts or "tensors" in parts:  # both are made of these
+            frozen += [*species.messages.parameters(), *species.mixing.parameters()]
         for readout in readouts_of(species):
             if "tensors" in parts:
                 frozen += readout.product.parameters()

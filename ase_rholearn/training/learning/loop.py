@@ -86,7 +86,7 @@ def _train(
     scale: float,
     progress_bar: bool,
 ) -> None:
-    gradient, processes = options.gradient, options.hardware.devices * options.hardware.nodes
+    gradient, processes = options.gradient, options.hardware.processes
     if processes * gradient.batch_size > len(training) > gradient.batch_size:
         raise ValueError(
             f"{processes} devices with gradient.batch_size {gradient.batch_size} need more than "
@@ -116,12 +116,11 @@ def _train(
 
 def _trainer(options: TrainOptions, folder: Path, validates: bool, progress_bar: bool) -> Any:
     gradient, hardware = options.gradient, options.hardware
-    processes = hardware.devices * hardware.nodes
     return lightning.Trainer(
         accelerator=hardware.accelerator,
         devices=hardware.devices,
         num_nodes=hardware.nodes,
-        strategy=DDPStrategy(timeout=_PATIENCE) if processes > 1 else "auto",
+        strategy=DDPStrategy(timeout=_PATIENCE) if hardware.processes > 1 else "auto",
         use_distributed_sampler=False,
         precision=_PRECISIONS[gradient.precision][1],
         max_epochs=gradient.epochs,

@@ -199,6 +199,11 @@ class HardwareOptions(Section):
     devices: int = Field(1, ge=1, description="devices, or processes on CPUs, a node")
     nodes: int = Field(1, ge=1, description="nodes of a cluster; start one task a device")
 
+    @property
+    def processes(self) -> int:
+        """Processes that share each step."""
+        return self.devices * self.nodes
+
 
 class LogOptions(Section):
     """Logs of gradient training besides metrics.jsonl and metrics.csv."""
