@@ -58,13 +58,13 @@ def basis() -> Basis:
     )
 
 
-@pytest.fixture(scope="session", params=["plain", "messages"])
+@pytest.fixture(scope="session", params=["plain", "every part"])
 def options(density: NeighborDensity, request: pytest.FixtureRequest) -> NetworkOptions:
-    """Small networks that have every part: linear map, tensors, gates; channels and messages."""
+    """Small networks: linear map, tensors, gates; and one with every other part besides."""
     plain = NetworkOptions(density=density, tensors=3, invariants=5, gates=7, linear=True)
     if request.param == "plain":
         return plain
-    return dataclasses.replace(plain, channels=6, messages=2)
+    return dataclasses.replace(plain, channels=4, messages=2, products=2, depth=2)
 
 
 @pytest.fixture(scope="session")

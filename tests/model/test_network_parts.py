@@ -85,7 +85,7 @@ def test_radial_table_interpolates_featomic(network, density):
     [
         ({"tensors": -1}, "tensors is -1"),
         ({"tensors": 0, "linear": False}, "the network would be empty"),
-        ({"gates": 0}, "gates 0"),
+        ({"gates": 0}, "gates is 0"),
     ],
 )
 def test_network_options_are_checked(wrong, message):

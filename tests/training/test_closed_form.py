@@ -146,6 +146,32 @@ def test_gates_start_as_slow_waves(dataset: DataSet, plan: Any, tmp_path: Any) -
         torch.testing.assert_close(spread, torch.ones_like(spread), atol=1e-3, rtol=0)
 
 
+def test_products_and_layers_start_beside_what_there_is(
+    dataset: DataSet, plan: Any, tmp_path: Any
+) -> None:
+    """Products as large as the expansion, of each l; layers that add little to the gates."""
+    network = new_network(dataset, plan, tmp_path, channels=6, products=3, depth=2)
+    samples = prepare(dataset, dataset.ids, network)
+    initialize(network, samples, ClosedForm())
+    for k, species in enumerate(species_of(network)):
+        mixed = species.mixing(torch.cat([sample.expansions[k] for sample in samples]))
+        channels = species.products(mixed)
+        torch.testing.assert_close(channels[..., :6], mixed)
+        for l in range(3):
+            part = channels[:, l * l : (l + 1) ** 2].square().mean(dim=(0, 1)).sqrt()
+            expected = mixed[:, l * l : (l + 1) ** 2].square().mean().sqrt()
+            torch.testing.assert_close(part[6], expected, rtol=1e-6, atol=0)
+            assert part[6] >= part[7] >= part[8]
+        gates = species.gates(channels)
+        waves = torch.cos(
+            species.gates.invariants(channels) @ species.gates.weight + species.gates.phase
+        )
+        added = gates[:, 1:] - waves
+        assert 0 < added.abs().max() < 1
+    solve_readout(network, samples, ClosedForm(ridge=1e-8))
+    assert mean_loss(network, samples) < 0.01 * loss_of_free_atoms(samples)
+
+
 def test_seed_decides(dataset: DataSet, plan: Any, tmp_path: Any) -> None:
     weights = []
     for seed in (0, 0, 1):

@@ -81,11 +81,11 @@ def test_frozen_parts_do_not_move(run: Any, tune: Any, dataset: DataSet) -> None
 def test_what_gates_and_tensors_are_made_of_is_frozen_with_them(
     plan: Any, dataset: DataSet, tmp_path: Path, part: str
 ) -> None:
-    options = plan(tmp_path, model={"channels": 4, "messages": 2})
+    options = plan(tmp_path, model={"channels": 4, "messages": 2, "products": 2})
     network = new_network(options, dataset.basis)
     freeze(network, [part])
     for name, parameter in network.named_parameters():
-        if ".messages." in name or ".mixing." in name:
+        if ".messages." in name or ".mixing." in name or ".products." in name:
             assert not parameter.requires_grad, name
     assert any(parameter.requires_grad for parameter in network.parameters())
 
@@ -121,7 +121,9 @@ def test_correction_of_what_is_right_already_is_nothing(model_file: Path, datase
         torch.testing.assert_close(value, before[name], rtol=1e-9, atol=1e-9, msg=name)
 
 
-@pytest.mark.parametrize("model", [{}, {"channels": 4, "messages": 2}])
+@pytest.mark.parametrize(
+    "model", [{}, {"channels": 4, "messages": 2}, {"messages": 2, "products": 3, "depth": 2}]
+)
 def test_new_species_change_nothing_for_the_old_ones(
     plan: Any, dataset: DataSet, tmp_path: Path, model: dict[str, Any], waters: list[Atoms]
 ) -> None:

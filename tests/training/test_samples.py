@@ -197,7 +197,15 @@ def test_batch_splits_what_it_joins() -> None:
     assert batch.to(torch.device("cpu")).counts == batch.counts
 
 
-@pytest.mark.parametrize("model", [{}, {"channels": 4}, {"channels": 4, "messages": 3}])
+@pytest.mark.parametrize(
+    "model",
+    [
+        {},
+        {"channels": 4},
+        {"channels": 4, "messages": 3},
+        {"channels": 4, "products": 2, "depth": 2},
+    ],
+)
 def test_training_sees_what_the_exported_model_predicts(
     dataset: DataSet, plan: Any, tmp_path: Path, model: dict[str, Any]
 ) -> None:
@@ -226,6 +234,8 @@ def test_training_sees_what_the_exported_model_predicts(
         {"channels": 4},
         {"channels": 4, "messages": 2},
         {"messages": 2},
+        {"products": 3, "depth": 3},
+        {"channels": 4, "products": 2, "tensors": 0},
     ],
 )
 def test_every_trained_parameter_has_a_gradient(

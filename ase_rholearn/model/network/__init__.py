@@ -6,18 +6,19 @@ features; A. Grisafi et al., Phys. Rev. Lett. 120, 036002 (2018)). The weights a
 before the coupling, so that the features themselves are never formed. Functions of the
 invariants, the gates, decide how the tensors are mixed into the coefficients of each species.
 
-Two steps before that are optional. Messages: invariants of every neighbour weigh its share in a
-second expansion, so that an atom sees what surrounds its neighbours. Channels: for each l, the
-radial functions of all species (and messages) are combined into fewer.
+Three steps before that are optional. Messages: invariants of every neighbour weigh its share in
+a second expansion, so that an atom sees what surrounds its neighbours. Channels: for each l, the
+radial functions of all species (and messages) are combined into fewer. Products: couplings of two
+of these to each l become further channels, so that what is coupled then is of order four.
 
 Everything here can be compiled by TorchScript and depends on nothing but torch.
 """
 
 from .build import build_network
-from .channels import ChannelMixing, Messages
+from .channels import ChannelMixing, Messages, Products, products_of
 from .coupling import CoupledPath, CoupledProduct, paths_of
 from .expansion import Expansion, send
-from .gates import Gates
+from .gates import Gates, layers_of
 from .network import DensityNetwork, SpeciesNetwork, readouts_of, species_of
 from .options import NetworkOptions
 from .radial import NeighborDensity, RadialTable
@@ -33,11 +34,14 @@ __all__ = [
     "Messages",
     "NeighborDensity",
     "NetworkOptions",
+    "Products",
     "RadialTable",
     "Readout",
     "SpeciesNetwork",
     "build_network",
+    "layers_of",
     "paths_of",
+    "products_of",
     "readouts_of",
     "send",
     "species_of",

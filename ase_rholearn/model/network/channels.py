@@ -1,6 +1,8 @@
-"""Fewer channels, and messages: what an expansion is made of before it is multiplied."""
+"""Fewer channels, messages and products: what an expansion has before it is multiplied."""
 
 # no "from __future__ import annotations": TorchScript reads the annotations of this module
+
+from typing import cast
 
 import torch
 
@@ -33,6 +35,28 @@ class ChannelMixing(torch.nn.Module):
         return torch.cat(parts, dim=1)
 
 
+class Products(torch.nn.Module):
+    """Further channels: products of the expansion with itself, of each l."""
+
+    def __init__(self, l_max: int, n_in: int, n_products: int) -> None:
+        super().__init__()
+        self.n_products = n_products
+        self.n_out = n_in + n_products
+        orders = range(l_max + 1 if n_products else 0)
+        self.products = torch.nn.ModuleList(
+            CoupledProduct(l_max, l, n_in, n_products) for l in orders
+        )
+
+    def forward(self, expansion: torch.Tensor) -> torch.Tensor:
+        """(n_atoms, (l_max + 1)^2, n_in) -> (n_atoms, (l_max + 1)^2, n_out)."""
+        if self.n_products == 0:
+            return expansion
+        parts: list[torch.Tensor] = []
+        for product in self.products:
+            parts.append(product(expansion))
+        return torch.cat([expansion, torch.cat(parts, dim=1)], dim=2)
+
+
 class Messages(torch.nn.Module):
     """Bounded invariants of an atom, by which it makes itself known to its neighbours."""
 
@@ -47,3 +71,8 @@ class Messages(torch.nn.Module):
         """Expansion of the species alone -> (n_atoms, n_messages), between -1 and 1."""
         mixed = self.mixing(expansion)
         return torch.tanh(self.product(mixed).squeeze(1) + self.shift)
+
+
+def products_of(products: Products) -> list[CoupledProduct]:
+    """The products of each l, none without further channels, with their type."""
+    return cast("list[CoupledProduct]", list(products.products))

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import torch
 
-from .channels import ChannelMixing, Messages
+from .channels import ChannelMixing, Messages, Products
 from .expansion import Expansion
 from .gates import Gates
 from .options import NetworkOptions
@@ -44,10 +44,11 @@ class SpeciesNetwork(torch.nn.Module):
         self.messages = Messages(l_max, n_in, options)
         n_all = n_in + options.messages * n_radial
         self.mixing = ChannelMixing(l_max, n_all, options.channels)
-        size = self.mixing.n_out
+        self.products = Products(l_max, self.mixing.n_out, options.products)
+        size = self.products.n_out
         # without tensors there is nothing that gates could mix
         n_invariants, n_gates = (options.invariants, options.gates) if self.has_gates else (0, 0)
-        self.gates = Gates(l_max, size, n_invariants, n_gates)
+        self.gates = Gates(l_max, size, n_invariants, n_gates, options.depth)
         self.readouts = torch.nn.ModuleList(
             Readout(l_max, o3_lambda, size, transform, options)
             for o3_lambda, transform in enumerate(transforms)
@@ -63,10 +64,14 @@ class SpeciesNetwork(torch.nn.Module):
 
     def orthonormal(self, expansion: torch.Tensor) -> list[torch.Tensor]:
         """The same for the orthonormalised radial basis, in which the network is trained."""
-        return self.outputs(self.mixing(expansion))
+        return self.outputs(self.channels(expansion))
+
+    def channels(self, expansion: torch.Tensor) -> torch.Tensor:
+        """What gates and readouts multiply: mixed channels of the expansion, and products."""
+        return self.products(self.mixing(expansion))
 
     def outputs(self, expansion: torch.Tensor) -> list[torch.Tensor]:
-        """The same from the expansion in mixed channels."""
+        """The same from these channels."""
         gates = expansion.new_zeros((expansion.shape[0], 0))
         if self.has_gates:
             gates = self.gates(expansion)
@@ -77,7 +82,7 @@ class SpeciesNetwork(torch.nn.Module):
 
     def last_layer(self, expansion: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """What the readouts contract: gates, and tensors of each lambda."""
-        mixed = self.mixing(expansion)
+        mixed = self.channels(expansion)
         tensors: list[torch.Tensor] = []
         for readout in self.readouts:
             tensors.append(readout.tensors(mixed))  # type: ignore[operator]

@@ -31,6 +31,11 @@ class NetworkOptions:
         with each other. None multiplies all of them: slow for more than a few species.
     messages
         Invariants of neighbours that weigh the second expansion; 0 leaves it out.
+    products
+        Products of the expansion with itself, for each l, that are multiplied again beside it,
+        so that tensors and invariants have correlation order 4. 0 leaves order 2.
+    depth
+        Layers of the gates: functions of invariants, and then functions of these functions.
     """
 
     density: NeighborDensity = field(default_factory=NeighborDensity)
@@ -40,20 +45,20 @@ class NetworkOptions:
     linear: bool = False
     channels: int | None = None
     messages: int = 0
+    products: int = 0
+    depth: int = 1
 
     def __post_init__(self) -> None:
         if self.channels is not None and self.channels < 1:
             raise ValueError(f"channels is {self.channels}: give 1 or more, or None")
-        if self.messages < 0:
-            raise ValueError(f"messages is {self.messages}: give 0 or more")
-        if self.tensors < 0:
-            raise ValueError(f"tensors is {self.tensors}: give 0 or more")
+        for name in ("messages", "products", "tensors"):
+            if (value := getattr(self, name)) < 0:
+                raise ValueError(f"{name} is {value}: give 0 or more")
         if self.tensors == 0 and not self.linear:
             raise ValueError("tensors is 0 and linear is false: the network would be empty")
-        if self.invariants < 1 or self.gates < 1:
-            raise ValueError(
-                f"invariants is {self.invariants} and gates {self.gates}: give 1 or more"
-            )
+        for name in ("invariants", "gates", "depth"):
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"{name} is {value}: give 1 or more")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -1,9 +1,10 @@
 """A start without gradient descent: principal components, random gates, and a linear solve.
 
 1. Messages become the leading principal components of the invariants, channels those of the
-   expansion, and the tensors of each species and lambda those of the lambda-SOAP features of the
-   training set.
-2. The gates become cosines of random projections of the leading components of the invariants.
+   expansion, and products and tensors of each species and order those of the lambda-SOAP features
+   of the training set.
+2. The gates become cosines of random projections of the leading components of the invariants;
+   further layers add little to them.
 3. The readout, which is linear, is solved for: the minimum of the training loss in its metric
    plus a ridge term, by conjugate gradients preconditioned per species and lambda.
 
@@ -21,8 +22,11 @@ from ...model.network import (
     ChannelMixing,
     DensityNetwork,
     Messages,
+    Products,
     Readout,
     SpeciesNetwork,
+    layers_of,
+    products_of,
     readouts_of,
     species_of,
 )
@@ -32,6 +36,9 @@ from .samples import Sample, expansions_with_messages, without_metrics
 #: Standard deviation of messages at the start: what makes a difference between neighbours of the
 #: same species should not outweigh the species.
 _MESSAGE_SIZE = 0.3
+
+#: The same of what further layers of gates see: they begin as small corrections.
+_LAYER_SIZE = 0.1
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,8 @@ def initialize(
         expansions = expansions_with_messages(network, without_metrics(samples))
     for k, species in chosen:
         _principal_channels(species.mixing, expansions[k])
-        mixed = species.mixing(expansions[k]).detach()
+        _principal_products(species.products, species.mixing(expansions[k]).detach())
+        mixed = species.channels(expansions[k]).detach()
         if species.has_gates:
             _initialize_gates(species, mixed, options.gate_scale, generator)
         for readout in readouts_of(species):
@@ -122,6 +130,15 @@ def _principal_messages(messages: Messages, expansion: torch.Tensor) -> None:
         messages.shift.copy_(-(mean @ vectors))
 
 
+def _principal_products(products: Products, expansion: torch.Tensor) -> None:
+    """Make further channels the leading components of products, as large as the expansion."""
+    for l, product in enumerate(products_of(products)):
+        vectors = components_of(product, expansion, product.n_out)
+        size = expansion[:, l * l : (l + 1) ** 2].square().mean().sqrt()
+        missing = product.n_out - vectors.shape[1]
+        set_weights(product, torch.nn.functional.pad(size * vectors, (0, missing)), 0)
+
+
 def _principal_tensors(readout: Readout, expansions: torch.Tensor) -> None:
     """Make the tensors of one lambda the leading components of its features."""
     vectors = components_of(readout.product, expansions, readout.n_tensors)
@@ -145,3 +162,6 @@ def _initialize_gates(
         gates.weight.copy_(scale * noise)
         phase = torch.rand(n_gates, generator=generator, dtype=torch.float64)
         gates.phase.copy_(2 * torch.pi * phase)
+        for layer in layers_of(gates):
+            noise = torch.randn((n_gates, n_gates), generator=generator, dtype=torch.float64)
+            layer.weight.copy_(_LAYER_SIZE * noise / n_gates**0.5)

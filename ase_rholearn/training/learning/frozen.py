@@ -41,9 +41,12 @@ class FrozenSpecies(torch.nn.Module):
 
     def __init__(self, weights: Sequence[torch.Tensor], orders: Sequence[int], l_max: int) -> None:
         super().__init__()
-        self.mixing = torch.nn.Identity()
         self.weights = torch.nn.ParameterList(weights)
         self.orders, self.l_max = list(orders), l_max
+
+    def channels(self, features: torch.Tensor) -> torch.Tensor:
+        """The features, which have all that is made of expansions."""
+        return features
 
     def outputs(self, features: torch.Tensor) -> list[torch.Tensor]:
         """Features of each atom (n_atoms, size) -> each lambda (n_atoms, 2 lambda + 1, n_out)."""

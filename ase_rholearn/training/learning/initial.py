@@ -43,8 +43,8 @@ def fine_tuned(initial: TrainedNetwork, basis: Basis) -> DensityNetwork:
     places = [basis.species.index(z) for z in old_species]
     size = len(basis.species) * n_radial
     kept = [torch.arange(n_radial) + place * n_radial for place in places]
-    messages = torch.arange(size, size + initial.options.messages * n_radial)
-    channels = torch.cat([*kept, messages])
+    added = initial.options.messages * n_radial + initial.options.products
+    channels = torch.cat([*kept, torch.arange(size, size + added)])
     with torch.no_grad():
         for old, place in zip(species_of(initial.network), places, strict=True):
             _copy(old, species_of(network)[place], channels)
@@ -58,7 +58,8 @@ def freeze(network: DensityNetwork, parts: Sequence[str]) -> None:
         if "gates" in parts:
             frozen += species.gates.parameters()
         if "gates" in parts or "tensors" in parts:  # both are made of these
-            frozen += [*species.messages.parameters(), *species.mixing.parameters()]
+            for shared in (species.messages, species.mixing, species.products):
+                frozen += shared.parameters()
         for readout in readouts_of(species):
             if "tensors" in parts:
                 frozen += readout.product.parameters()
@@ -69,7 +70,11 @@ def freeze(network: DensityNetwork, parts: Sequence[str]) -> None:
 
 
 def _copy(old: SpeciesNetwork, new: SpeciesNetwork, channels: torch.Tensor) -> None:
-    """Weights of one species; its radial channels become ``channels`` of the new network."""
+    """Weights of one species; its radial channels become ``channels`` of the new network.
+
+    What sees the species alone has the first of them, what sees messages more, gates and readouts
+    all.
+    """
     twins = dict(new.named_parameters())
     for name, weight in old.named_parameters():
         twin = twins[name]
@@ -77,10 +82,10 @@ def _copy(old: SpeciesNetwork, new: SpeciesNetwork, channels: torch.Tensor) -> N
             twin.copy_(weight)
         elif name.endswith("mixing.weight"):  # [l, channel, mixed]
             twin[:, channels[: weight.shape[1]]] = weight
-        elif name.endswith("linear"):  # [channel, out]
-            twin[channels] = weight
-        else:  # of a path: [channel, channel, out]
-            twin[channels[:, None], channels] = weight
+        else:  # [channel, out], or of a path [channel, channel, out]
+            places = channels[: weight.shape[0]]
+            at = (places,) if name.endswith("linear") else (places[:, None], places)
+            twin[at] = weight
 
 
 def _check_basis(old: Basis, new: Basis) -> None:

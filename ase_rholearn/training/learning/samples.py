@@ -201,7 +201,7 @@ def pairs_of(network: DensityNetwork, found: Neighbors) -> Pairs | None:
 def mixed_expansions(network: Learner, batch: Batch) -> list[torch.Tensor]:
     """What gates and readouts of each species see: (n_atoms, (l_max + 1)^2, n_channels)."""
     return [
-        species.mixing(expansion)
+        species.channels(expansion)
         for species, expansion in zip(
             species_of(network), expansions_with_messages(network, batch), strict=True
         )

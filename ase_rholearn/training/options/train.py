@@ -69,6 +69,13 @@ class ModelOptions(Section):
     messages: int = Field(
         0, ge=0, description="invariants of its own that each neighbour sends; 0 for none"
     )
+    products: int = Field(
+        0,
+        ge=0,
+        description="products of the expansion with itself, per l, that are multiplied once more: "
+        "correlation order 4; 0 for order 2",
+    )
+    depth: int = Field(1, ge=1, description="layers of the gates; those above one need gradients")
 
     @model_validator(mode="before")
     @classmethod
