@@ -104,7 +104,11 @@ def test_schedules(plan: Any, tmp_path: Path, schedule: str) -> None:
     train(options)
     rates = [entry["learning_rate"] for entry in read_metrics(options.output)]
     assert rates == sorted(rates, reverse=True)
-    assert (len(set(rates)) == 1) == (schedule == "constant")
+    if schedule == "constant":
+        np.testing.assert_allclose(rates, options.gradient.learning_rate)
+    else:
+        assert 0 < rates[0] < options.gradient.learning_rate
+        assert rates[-1] == pytest.approx(0, abs=1e-12)
 
 
 def test_average_of_weights(plan: Any, tmp_path: Path, dataset: DataSet) -> None:

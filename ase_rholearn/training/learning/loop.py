@@ -200,12 +200,13 @@ class MetricsFiles(Callback):
         if not trainer.is_global_zero:
             return
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
+        groups = trainer.optimizers[0].param_groups
         entry = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
             **metrics,
-            "learning_rate": max(rates),
+            # that of the options, not of a tensor of weights, which goes with its size
+            "learning_rate": max(group["lr"] / group["size"] for group in groups),
         }
         former = [e for e in read_metrics(self.folder) if e["epoch"] < entry["epoch"]]
         self._write([*former, entry])

@@ -64,15 +64,16 @@ class DensityTraining(lightning.LightningModule):
         for all destroys it.
         """
         options = self.options
+        trained = [p for p in self.network.parameters() if p.requires_grad]
         groups = [
             {
                 "params": [parameter],
-                "lr": options.learning_rate * _size(parameter),
+                "size": size,
+                "lr": options.learning_rate * size,
                 # AdamW multiplies by the learning rate, which has the size in it already
-                "weight_decay": options.weight_decay / _size(parameter),
+                "weight_decay": options.weight_decay / size,
             }
-            for parameter in self.network.parameters()
-            if parameter.requires_grad
+            for parameter, size in zip(trained, map(_size, trained), strict=True)
         ]
         optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99))
         schedule = self._schedule(optimizer, [float(group["lr"]) for group in groups])  # type: ignore[arg-type]
