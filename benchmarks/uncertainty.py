@@ -43,7 +43,7 @@ from ase_rholearn.model.uncertainty.surroundings import Surroundings, farthest_p
 from ase_rholearn.training.data import DataSet, groups_by, split_ids
 from ase_rholearn.training.export import export_run
 from ase_rholearn.training.learning.train import train
-from ase_rholearn.training.learning.uncertainty.rigidity import conformal_limit
+from ase_rholearn.training.learning.uncertainty.limit import conformal_limit
 from ase_rholearn.training.options import TrainOptions
 from ase_rholearn.training.sampling import Conformers, SamplingError, conformers, relax
 

@@ -22,11 +22,8 @@ from ase_rholearn.training.export import export_run
 from ase_rholearn.training.learning.samples import BlockOrder, expand
 from ase_rholearn.training.learning.train import load_network
 from ase_rholearn.training.learning.uncertainty.likelihood import fit_expectations
-from ase_rholearn.training.learning.uncertainty.rigidity import (
-    RigidityOptions,
-    conformal_limit,
-    fit_uncertainty,
-)
+from ase_rholearn.training.learning.uncertainty.limit import conformal_limit
+from ase_rholearn.training.learning.uncertainty.rigidity import RigidityOptions, fit_uncertainty
 from ase_rholearn.training.learning.uncertainty.run import run_uncertainty
 from ase_rholearn.trajectory.batches import densities
 

@@ -68,6 +68,17 @@ class ReadoutInputs:
         gated = (self.gates[:, None, :, None] * self.tensors[:, :, None, :]).flatten(2)
         return torch.cat([gated, self.components], dim=2).flatten(0, 1)
 
+    def gram(self, per_atom: torch.Tensor) -> torch.Tensor:
+        """X^T W X of the features X, with a weight for each atom: (n_features, n_features)."""
+        total = self.tensors.new_zeros((self.n_features, self.n_features))
+        mu = self.tensors.shape[1]
+        step = max(1, CHUNK // mu)
+        for start in range(0, len(self.gates), step):
+            rows = slice(start, start + step)
+            features = self.part(rows).features()
+            total += (features * per_atom[rows].repeat_interleave(mu)[:, None]).T @ features
+        return total
+
     def predict(self, weight: torch.Tensor) -> torch.Tensor:
         """Weights (n_features, n_out) -> (n_atoms, mu, n_out)."""
         gated, rest = weight[: self.n_gated], weight[self.n_gated :]
@@ -250,13 +261,7 @@ class ReadoutProblem:
                     for count, sample in zip(counts, self.samples, strict=True)
                 ]
             )
-            gram = torch.zeros((block.n_features,) * 2, dtype=torch.float64)
-            mu = block.tensors.shape[1]
-            step = max(1, CHUNK // mu)
-            for start in range(0, len(block.gates), step):
-                rows = slice(start, start + step)
-                features = block.part(rows).features()
-                gram += (features * per_atom[rows].repeat_interleave(mu)[:, None]).T @ features
+            gram = block.gram(per_atom)
             largest = float(torch.linalg.eigvalsh(gram)[-1]) if len(gram) else 1.0
             ridges.append(ridge * largest)
             diagonal = torch.eye(len(gram), dtype=torch.float64)

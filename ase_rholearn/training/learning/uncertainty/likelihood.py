@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 
+#: Held-out atoms that other species (or training atoms) count for in the fits of one species.
+BORROWED = 10.0
+
 #: Expectations are never taken for smaller than this; its square is still a number.
 _LEAST = 1e-100
 
