@@ -94,6 +94,7 @@ def test_the_page_in_a_browser(evaluation: dict[str, Any], tmp_path: Path) -> No
         "Dipole moments",
         "Calibration of uncertainties",
         "Time of predictions",
+        "Epochs",
     ]
     assert all(width > 100 and texts > 2 for width, texts in found["drawings"])
     assert found["wide"] == 0
@@ -154,6 +155,32 @@ def test_page_with_energies_and_uncertainties(evaluation: dict[str, Any], tmp_pa
     assert "In 8 of 9 structures an atom" in page
     assert "Rank correlation of expected and true errors of atoms: H " in page
     assert "energy" in page.split("</ul>")[0]
+
+
+def test_what_a_file_says_of_its_training(evaluation: dict[str, Any], tmp_path: Path) -> None:
+    """The section follows the file: epochs and stages, stages alone, or nothing."""
+
+    def page(history: dict[str, Any] | None) -> str:
+        card = {**evaluation["model"]["card"], "history": history}
+        changed = {**evaluation, "model": {**evaluation["model"], "card": card}}
+        write_report(tmp_path / "report.html", changed)
+        return (tmp_path / "report.html").read_text()
+
+    history = evaluation["model"]["card"]["history"]
+    assert len(history["epochs"]) == 4
+    stages = {"start": 3.0, "finish": 2.0, "later": 4.0}
+    whole = page({**history, "stages": stages})
+    assert "<h3>Epochs</h3>" in whole
+    assert "<dt>history" not in whole
+    rows = re.findall(r"<tr><td>([^<]*)</td><td[^>]*>([^<]*)</td><td>(yes|)</td></tr>", whole)
+    expected = [("closed-form start", "3.0", ""), ("readout solved again", "2.0", "yes")]
+    assert rows == [*expected, ("later", "4.0", "")]
+    alone = {"part": "training", "stages": stages, "epochs": (), "training": (), "validation": ()}
+    closed = page(alone)
+    assert "of the training part after each stage" in closed
+    assert "<h3>Epochs</h3>" not in closed
+    assert "readout solved again" in closed
+    assert "<h2>Training</h2>" not in page(None)
 
 
 # the command ------------------------------------------------------------------------------

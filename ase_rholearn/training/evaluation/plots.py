@@ -40,6 +40,9 @@ _SIZE = (5.4, 3.5)
 #: Points that stay points; more become a picture.
 _VECTOR = 300
 
+#: Epochs that are dots on a line; of more there is the line.
+_FEW = 40
+
 #: Logarithmic scales are for values above this, the largest of which is so many times the
 #: smallest.
 _ZERO, _NARROW = 1e-9, 3.0
@@ -206,6 +209,30 @@ def learning_curve(models: Sequence[Entry], figure: str) -> str:
         ax.set_xticks([], minor=True)
         _plain_numbers(ax, "y", few=True)
         ax.legend(ncols=2)
+    return svg()
+
+
+def epochs(history: Entry) -> str:
+    """Errors of each epoch of a training, the best one marked; stages around it are lines."""
+    judged = history[history["part"]]
+    best = min(range(len(judged)), key=judged.__getitem__)
+    marker = "." if len(judged) < _FEW else ""
+    with _figure(height=3.9) as (figure, svg):
+        ax = figure.subplots()
+        for name, colour in (("training", "orange"), ("validation", "blue")):
+            if history[name]:
+                kind = {"color": COLOURS[colour], "label": name, "marker": marker}
+                ax.plot(history["epochs"], history[name], **kind)
+        ax.plot(history["epochs"][best], judged[best], "o", color=_INK, label="best epoch")
+        around = {"start": ("closed-form start", ":"), "finish": ("solved again", "--")}
+        known = {stage: history["stages"][stage] for stage in around if stage in history["stages"]}
+        for stage, error in known.items():
+            label, style = around[stage]
+            ax.axhline(error, color=_INK, lw=0.9, ls=style, label=label)
+        ax.set(xlabel="epoch", ylabel="error / % of the deformation density")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        _logarithmic(ax, [*history["training"], *history["validation"], *known.values()], "y")
+        ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.0)
     return svg()
 
 

@@ -44,6 +44,13 @@ _SHORT = {
     "normalization_electrons": "electrons corrected / e",
 }
 
+#: Stages of a training, by their names in model files.
+_STAGES = {
+    "start": "closed-form start",
+    "gradient": "gradient training",
+    "finish": "readout solved again",
+}
+
 
 def write_report(
     path: str | os.PathLike[str],
@@ -70,6 +77,7 @@ def write_report(
         *_comparison(evaluation, models),
         *_figures(evaluation),
         *_worst(evaluation, worst),
+        *_training(evaluation),
         *_details(evaluation),
         *_provenance(evaluation),
     ]
@@ -248,6 +256,29 @@ def _worst(evaluation: Evaluation, worst: Sequence[Worst]) -> Iterator[str]:
         yield f'<div class="pair">{"".join(pictures) or "No difference to draw."}</div>'
 
 
+def _training(evaluation: Evaluation) -> Iterator[str]:
+    """Errors during training, if the model's file has them."""
+    history = evaluation["model"]["card"].get("history")
+    if not history:
+        return
+    yield "<h2>Training</h2>"
+    yield (
+        "<p>Errors in the metric of the loss, root mean square, in % of the density that is to be "
+        f"predicted; of the {history['part']} part after each stage.</p>"
+    )
+    if history["epochs"]:
+        caption = (
+            "Errors of the training part are those while weights moved. Gradient training keeps "
+            "the best epoch."
+        )
+        yield f'<div class="figures">{_figure(plots.epochs(history), "Epochs", caption)}</div>'
+    stages = history["stages"]
+    best = min(stages, key=stages.__getitem__, default="")
+    rows = [[_STAGES.get(k, k), v, "yes" if k == best else ""] for k, v in stages.items()]
+    yield _heading("Stages")
+    yield _table(["stage", "error / %", "kept"], rows)
+
+
 def _details(evaluation: Evaluation) -> Iterator[str]:
     yield "<h2>Details</h2>"
     yield from _shares(evaluation["shares"])
@@ -329,7 +360,8 @@ def _provenance(evaluation: Evaluation) -> Iterator[str]:
     yield "<h2>Provenance</h2>"
     if evaluation["notes"]:
         yield f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in evaluation['notes'])}</ul>"
-    card = {key: value for key, value in model["card"].items() if value and key != "errors"}
+    shown = {"errors", "history"}
+    card = {key: value for key, value in model["card"].items() if value and key not in shown}
     settings = {key: value for key, value in data["settings"].items() if key != "basis"}
     groups = {
         "Model": {**{k: v for k, v in model.items() if k != "card"}, **card},
