@@ -53,5 +53,7 @@ class TrainingHistory:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainingHistory:
         """The inverse of ``dataclasses.asdict``, also from JSON; unknown entries are ignored."""
-        known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
+        known: dict[str, Any] = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        for name in ("epochs", "training", "validation"):
+            known[name] = tuple(known.get(name, ()))
+        return cls(**known)

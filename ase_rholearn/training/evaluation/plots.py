@@ -218,11 +218,13 @@ def epochs(history: Entry) -> str:
     best = min(range(len(judged)), key=judged.__getitem__)
     marker = "." if len(judged) < _FEW else ""
     with _figure(height=3.9) as (figure, svg):
+        from matplotlib.ticker import MaxNLocator
+
         ax = figure.subplots()
         for name, colour in (("training", "orange"), ("validation", "blue")):
             if history[name]:
-                kind = {"color": COLOURS[colour], "label": name, "marker": marker}
-                ax.plot(history["epochs"], history[name], **kind)
+                line = ax.plot(history["epochs"], history[name], color=COLOURS[colour])
+                line[0].set(label=name, marker=marker)
         ax.plot(history["epochs"][best], judged[best], "o", color=_INK, label="best epoch")
         around = {"start": ("closed-form start", ":"), "finish": ("solved again", "--")}
         known = {stage: history["stages"][stage] for stage in around if stage in history["stages"]}
@@ -230,7 +232,7 @@ def epochs(history: Entry) -> str:
             label, style = around[stage]
             ax.axhline(error, color=_INK, lw=0.9, ls=style, label=label)
         ax.set(xlabel="epoch", ylabel="error / % of the deformation density")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         _logarithmic(ax, [*history["training"], *history["validation"], *known.values()], "y")
         ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.0)
     return svg()
