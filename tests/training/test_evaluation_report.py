@@ -155,6 +155,7 @@ def test_page_with_energies_and_uncertainties(evaluation: dict[str, Any], tmp_pa
     assert "In 8 of 9 structures an atom" in page
     assert "Rank correlation of expected and true errors of atoms: H " in page
     assert "energy" in page.split("</ul>")[0]
+    assert "Energies differ by 1.5 meV/atom, forces by 100 meV/Å" in page
 
 
 def test_what_a_file_says_of_its_training(evaluation: dict[str, Any], tmp_path: Path) -> None:
@@ -199,7 +200,7 @@ def test_models_are_compared(
     assert out.count("(b) NMAE against the fitted density, %") == 2
     assert out.splitlines()[-1] == f"wrote {folder / 'report.html'}"
     stored = json.loads((folder / "evaluation.json").read_text())
-    assert stored["schema"] == [1, 0]
+    assert stored["schema"] == [1, 1]
     assert [one["name"] for one in stored["models"]] == ["tiny", "tiny"]
     assert stored["data"]["structures"] == 2
     assert "coefficients" not in stored["structures"][0]

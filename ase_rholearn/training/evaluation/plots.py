@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...extras import needs
-from .figures import DENSITY_FIGURES
+from .figures import DENSITY_FIGURES, letter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,25 +81,20 @@ def distribution(structures: Sequence[Entry]) -> str:
             median = float(np.median(values))
             ax.plot([median] * 2, [row - 0.36, row + 0.36], color=_INK, lw=2)
         ax.set(xlabel="NMAE / %", ylim=(len(names) - 0.5, -0.5))
-        ax.set_yticks(range(len(names)), [f"({name})" for name in _letters(names)])
+        ax.set_yticks(range(len(names)), [letter(name) for name in names])
         ax.grid(visible=False, axis="y")
         _logarithmic(ax, [s[name] for s in structures for name in names if name in s], "x")
     return svg()
-
-
-def _letters(names: Sequence[str]) -> list[str]:
-    return [dict(zip(DENSITY_FIGURES, "abcd", strict=True))[name] for name in names]
 
 
 def trend(structures: Sequence[Entry], name: str, figure: str, label: str) -> str:
     """A figure against something else that is known of the structures."""
     pairs = [(s[name], s[figure]) for s in structures if name in s and figure in s]
     x, y = np.array(pairs, dtype=float).T
-    [letter] = _letters([figure])
     with _figure() as (drawn, svg):
         ax = drawn.subplots()
         _points(ax, x, y, COLOURS[_FIGURE_COLOURS[figure]])
-        ax.set(xlabel=label, ylabel=f"({letter}) NMAE / %")
+        ax.set(xlabel=label, ylabel=f"{letter(figure)} NMAE / %")
         _logarithmic(ax, y.tolist(), "y")
     return svg()
 
@@ -198,11 +193,10 @@ def learning_curve(models: Sequence[Entry], figure: str) -> str:
         for name in DENSITY_FIGURES:
             pairs = [(count, mean[name]) for count, mean in known if name in mean]
             if pairs:
-                [letter] = _letters([name])
                 counts, values = zip(*pairs, strict=True)
                 width = 2.0 if name == figure else 1.0
                 colour = COLOURS[_FIGURE_COLOURS[name]]
-                ax.plot(counts, values, "o-", color=colour, lw=width, label=f"({letter})")
+                ax.plot(counts, values, "o-", color=colour, lw=width, label=letter(name))
         ax.set(xlabel="training structures", ylabel="mean NMAE / %", xscale="log", yscale="log")
         sizes = sorted({count for count, _ in known})
         ax.set_xticks(sizes, [str(size) for size in sizes])
