@@ -158,6 +158,16 @@ def test_page_with_energies_and_uncertainties(evaluation: dict[str, Any], tmp_pa
     assert "Energies differ by 1.5 meV/atom, forces by 100 meV/Å" in page
 
 
+def test_info_says_how_well_a_training_went(command: Command, model_file: Path) -> None:
+    """The stages in a line, not the epochs."""
+    status, out, _ = command("info", model_file)
+    assert status == 0
+    [line] = [line for line in out.splitlines() if line.startswith("stages")]
+    shape = r"start \S+ %, gradient \S+ %, finish \S+ % of the deformation density, validation part"
+    assert re.search(shape, line)
+    assert len(out) < 3000
+
+
 def test_what_a_file_says_of_its_training(evaluation: dict[str, Any], tmp_path: Path) -> None:
     """The section follows the file: epochs and stages, stages alone, or nothing."""
 
