@@ -226,7 +226,7 @@ def epochs(history: Entry) -> str:
             label, style = around[stage]
             ax.axhline(error, color=_INK, lw=0.9, ls=style, label=label)
         ax.set(xlabel="epoch", ylabel="error / % of the deformation density")
-        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
         _logarithmic(ax, [*history["training"], *history["validation"], *known.values()], "y")
         ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.0)
     return svg()
