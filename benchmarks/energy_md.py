@@ -29,7 +29,7 @@ from ase_rholearn.references.pyscf import KohnSham, reference
 from ase_rholearn.references.reference import Reference
 from ase_rholearn.torchscript import quiet_torchscript
 from ase_rholearn.training import DataSet
-from ase_rholearn.training.evaluation.energies import evaluate_energies
+from ase_rholearn.training.evaluation import evaluate_energies
 from ase_rholearn.training.learning.energies.samples import prepare_energies
 from ase_rholearn.training.learning.energies.stage import (
     composition_errors,

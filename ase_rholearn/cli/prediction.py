@@ -183,6 +183,9 @@ def _describe(model: DensityModel) -> Iterator[tuple[str, str]]:
             text = f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
             yield title, f"{key} = {text}"
             title = ""
+    if card.history is not None:
+        stages = ", ".join(f"{name} {error:.3g} %" for name, error in card.history.stages.items())
+        yield "stages", f"{stages} of the deformation density, {card.history.part} part"
     if card.licence:
         yield "licence", card.licence
     if card.citation:

@@ -2,7 +2,7 @@
 
 # no "from __future__ import annotations": TorchScript reads the annotations of this module
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 import torch
 from metatensor.torch import Labels, TensorBlock, TensorMap
@@ -90,62 +90,70 @@ class CoefficientModel(torch.nn.Module):
         result: Dict[str, TensorMap] = {}
         if len(systems) == 0:
             return result
-        device = systems[0].device
-
-        types: List[torch.Tensor] = []
-        samples: List[torch.Tensor] = []
-        pairs: List[torch.Tensor] = []
-        vectors: List[torch.Tensor] = []
-        sizes: List[int] = []
-        offset = 0
-        for index, system in enumerate(systems):
-            n_atoms = len(system)
-            block = system.get_neighbor_list(self.neighbors)
-            types.append(system.types)
-            atoms = torch.arange(n_atoms, device=device)
-            samples.append(torch.stack([torch.full_like(atoms, index), atoms], dim=1))
-            pairs.append(block.samples.values[:, :2] + offset)
-            vectors.append(block.values.squeeze(2))
-            sizes.append(offset)
-            offset += n_atoms
-        species = self.species_index[torch.cat(types).to(torch.long)]
-        all_samples = torch.cat(samples)
-        all_pairs = torch.cat(pairs).to(torch.long)
-        all_vectors = torch.cat(vectors)
-
+        types, samples, pairs, vectors = joined(systems, self.neighbors)
+        species = self.species_index[types]
         selected = torch.ones_like(species, dtype=torch.bool)
         if selected_atoms is not None:
-            starts = torch.tensor(sizes, device=device)
-            wanted = selected_atoms.values.to(torch.long)
-            selected = torch.zeros_like(selected)
-            selected[starts[wanted[:, 0]] + wanted[:, 1]] = True
+            selected = is_selected(samples, selected_atoms)
 
         rows: List[torch.Tensor] = []
         labels: List[Labels] = []
         for k in range(self.n_species):
             chosen = torch.nonzero(torch.logical_and(species == k, selected)).squeeze(1)
             rows.append(chosen)
-            values = all_samples[chosen].to(torch.int32)
+            values = samples[chosen].to(torch.int32)
             labels.append(Labels(["system", "atom"], values, assume_unique=True))
 
-        if self.energy is not None and self.energy_output in outputs:
-            per_atom = outputs[self.energy_output].sample_kind == "atom"
-            energies = self.energies(species, all_pairs, all_vectors)[selected]
-            block = energy_block(energies, all_samples[selected], per_atom)
-            single = Labels(["_"], torch.zeros((1, 1), dtype=torch.int32, device=device))
-            result[self.energy_output] = TensorMap(single, [block])
-        if self.output in outputs:
-            used, used_vectors = all_pairs, all_vectors
+        with_energy = self.energy is not None and self.energy_output in outputs
+        if self.output in outputs or with_energy:
+            used, used_vectors = pairs, vectors
             if selected_atoms is not None and not self.has_messages:
                 # with messages, neighbours need their own neighbours
-                wanted_pairs = selected[all_pairs[:, 0]]
-                used, used_vectors = all_pairs[wanted_pairs], all_vectors[wanted_pairs]
-            coefficients = self.network(species, used[:, 0], used[:, 1], used_vectors, rows)
-            result[self.output] = self.by_function(coefficients, labels)
+                wanted_pairs = selected[pairs[:, 0]]
+                used, used_vectors = pairs[wanted_pairs], vectors[wanted_pairs]
+            expansion = self.expansion(self.output in outputs, species, used, used_vectors)
+            if with_energy:
+                per_atom = outputs[self.energy_output].sample_kind == "atom"
+                energies = self.energies(expansion, species, used_vectors)[selected]
+                block = energy_block(energies, samples[selected], per_atom)
+                zero = torch.zeros((1, 1), dtype=torch.int32, device=species.device)
+                result[self.energy_output] = TensorMap(Labels(["_"], zero), [block])
+            if self.output in outputs:
+                result[self.output] = self.by_function(self.coefficients(expansion, rows), labels)
         if self.deviations in outputs or self.errors in outputs or self.extrapolation in outputs:
-            found = self.uncertain(outputs, species, all_pairs, all_vectors, selected, labels)
+            found = self.uncertain(outputs, species, pairs, vectors, selected, labels)
             result.update(found)
         return result
+
+    def expansion(
+        self, messages: bool, species: torch.Tensor, pairs: torch.Tensor, vectors: torch.Tensor
+    ) -> torch.Tensor:
+        """What energies, which need no messages, and coefficients are made from."""
+        centers, neighbors = pairs[:, 0], pairs[:, 1]
+        if messages:
+            return self.network.surroundings(species, centers, neighbors, vectors)
+        expansion: torch.Tensor = self.network.expansion(species, centers, neighbors, vectors)
+        return expansion
+
+    def energies(
+        self, expansion: torch.Tensor, species: torch.Tensor, vectors: torch.Tensor
+    ) -> torch.Tensor:
+        """Energies of all atoms, eV: (n_atoms,)."""
+        energy = self.energy
+        assert energy is not None
+        # messages come last; an atom without neighbours has a gradient too, which is zero
+        without = expansion[:, :, : self.network.expansion.size]
+        total: torch.Tensor = energy(without, species) + 0.0 * vectors.sum()
+        return total
+
+    def coefficients(
+        self, expansion: torch.Tensor, rows: List[torch.Tensor]
+    ) -> List[List[torch.Tensor]]:
+        """Coefficients [species][lambda] of the chosen atoms: (n_rows, mu, n), e/bohr^1.5."""
+        outputs: List[List[torch.Tensor]] = []
+        for k, network in enumerate(self.network.species):
+            outputs.append(network(expansion[rows[k]]))
+        return outputs
 
     def uncertain(
         self,
@@ -204,17 +212,6 @@ class CoefficientModel(torch.nn.Module):
             )
         return TensorMap(self.keys.to(device), blocks)
 
-    def energies(
-        self, species: torch.Tensor, pairs: torch.Tensor, vectors: torch.Tensor
-    ) -> torch.Tensor:
-        """Energies of all atoms, eV: (n_atoms,)."""
-        energy = self.energy
-        assert energy is not None
-        expansion = self.network.expansion(species, pairs[:, 0], pairs[:, 1], vectors)
-        # an atom without neighbours has a gradient too, which is zero
-        total: torch.Tensor = energy(expansion, species) + 0.0 * vectors.sum()
-        return total
-
     def by_atom(
         self,
         values: torch.Tensor,
@@ -230,6 +227,45 @@ class CoefficientModel(torch.nn.Module):
             zero = torch.zeros((1, 1), dtype=torch.int32, device=device)
             blocks.append(TensorBlock(part, labels[k], [], Labels(["value"], zero)))
         return TensorMap(self.species_keys.to(device), blocks)
+
+
+def joined(
+    systems: List[System], neighbors: NeighborListOptions
+) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Several systems as one.
+
+    Returns
+    -------
+    tuple
+        Atomic numbers (n_atoms,); system and index of each atom, (n_atoms, 2); pairs of atoms
+        within the cutoff, counted over all systems, (n_pairs, 2); vectors of pairs, Angstrom,
+        (n_pairs, 3).
+    """
+    types: List[torch.Tensor] = []
+    samples: List[torch.Tensor] = []
+    pairs: List[torch.Tensor] = []
+    vectors: List[torch.Tensor] = []
+    offset = 0
+    for index, system in enumerate(systems):
+        block = system.get_neighbor_list(neighbors)
+        atoms = torch.arange(len(system), device=system.device)
+        types.append(system.types)
+        samples.append(torch.stack([torch.full_like(atoms, index), atoms], dim=1))
+        pairs.append(block.samples.values[:, :2] + offset)
+        vectors.append(block.values.squeeze(2))
+        offset += len(system)
+    numbers, all_pairs = torch.cat(types).to(torch.long), torch.cat(pairs).to(torch.long)
+    return numbers, torch.cat(samples), all_pairs, torch.cat(vectors)
+
+
+def is_selected(samples: torch.Tensor, selected_atoms: Labels) -> torch.Tensor:
+    """Which atoms, with system and index (n_atoms, 2), are among those selected: (n_atoms,)."""
+    starts = torch.searchsorted(
+        samples[:, 0].contiguous(), selected_atoms.column("system").to(torch.long)
+    )
+    selected = torch.zeros_like(samples[:, 0], dtype=torch.bool)
+    selected[starts + selected_atoms.column("atom")] = True
+    return selected
 
 
 def energy_block(energies: torch.Tensor, samples: torch.Tensor, per_atom: bool) -> TensorBlock:

@@ -17,6 +17,7 @@ from .evaluation.command import report
 from .evaluation.job import EVALUATION
 from .generation import Progress, Workers
 from .learning.energies.stage import load_energy, validation_figures
+from .learning.history import read_history
 from .learning.train import load_network
 from .learning.uncertainty.run import run_uncertainty
 from .options import TrainOptions
@@ -123,6 +124,7 @@ def _card(options: TrainOptions, dataset: DataSet, uncertainty: Uncertainty | No
         errors=errors,
         licence=options.card.licence,
         citation=options.card.citation,
+        history=read_history(options.output, "validation" if split["validation"] else "training"),
     )
 
 

@@ -16,6 +16,7 @@ from ase_rholearn.model import (
     ModelCard,
     NeighborDensity,
     NetworkOptions,
+    TrainingHistory,
     build_network,
     export_model,
     load_model,
@@ -85,6 +86,7 @@ def card() -> ModelCard:
         charges=(0, -1),
         licence="CC0",
         citation="nobody",
+        history=TrainingHistory("validation", {"start": 2.5}, (0, 1), (3.0, 2.5), (3.5, 3.0)),
     )
 
 

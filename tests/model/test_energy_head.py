@@ -230,6 +230,29 @@ def test_saved_model_equals_eager_one(
     )
 
 
+def test_one_expansion_gives_coefficients_and_energies(
+    network: DensityNetwork, basis: Basis, head: EnergyHead
+) -> None:
+    """Asked for together they are what they are alone, for the price of one expansion."""
+    module = CoefficientModel(network, basis, head)
+    lists = module.requested_neighbor_lists()
+    atoms = [rattled(molecule("CH3CH2OH")), molecule("H2O")]
+    systems = [to_system(one, lists, torch.float64, torch.device("cpu")) for one in atoms]
+    chosen = Labels(["system", "atom"], torch.tensor([[1, 0], [0, 3]]))
+    calls: list[None] = []
+    hook = network.expansion.register_forward_hook(lambda *_: calls.append(None))
+    output = ModelOutput(unit="", sample_kind="atom")
+    for selected in (None, chosen):
+        both = module(systems, {ENERGY: output, OUTPUT: output}, selected)
+        assert len(calls) == 1
+        for name in (ENERGY, OUTPUT):
+            alone = module(systems, {name: output}, selected)[name]
+            for key, block in alone.items():
+                torch.testing.assert_close(block.values, both[name].block(key).values)
+        calls.clear()
+    hook.remove()
+
+
 # the calculator ---------------------------------------------------------------------------
 
 

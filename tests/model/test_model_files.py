@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 import threading
@@ -114,6 +115,22 @@ def test_later_minor_versions_load(card):
     data["schema"] = [SCHEMA_VERSION[0], 7]
     data["invented later"] = 1
     assert ModelCard.from_json(json.dumps(data)) == card
+
+
+def test_history_of_a_training(card):
+    """Later versions may say more of it; files without it load."""
+    data = json.loads(card.to_json())
+    data["history"]["invented later"] = 1
+    assert ModelCard.from_json(json.dumps(data)) == card
+    del data["history"]
+    assert ModelCard.from_json(json.dumps(data)) == dataclasses.replace(card, history=None)
+    for changes, message in (
+        ({"part": "test"}, "part is 'test': give"),
+        ({"training": (1.0,)}, "training has 1 errors, for 2 epochs"),
+        ({"stages": {"start": np.nan}}, "errors that are no numbers"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(card.history, **changes)
 
 
 def test_unknown_species_names_the_models_own(model):

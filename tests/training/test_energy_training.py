@@ -27,7 +27,7 @@ from ase_rholearn.model import (
 )
 from ase_rholearn.references.reference import Reference
 from ase_rholearn.training import DataSet
-from ase_rholearn.training.evaluation.energies import evaluate_energies
+from ase_rholearn.training.evaluation import evaluate_energies
 from ase_rholearn.training.export import export_run
 from ase_rholearn.training.learning.energies import stage
 from ase_rholearn.training.learning.energies.closed_form import (

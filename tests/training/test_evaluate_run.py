@@ -20,9 +20,10 @@ from ase_rholearn.references.pyscf import from_orbitals, orbital_molecule
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.evaluation import FIGURES, evaluate
 from ase_rholearn.training.export import evaluate_run, export_run
+from ase_rholearn.training.learning.history import read_history
 from ase_rholearn.training.learning.prepare import prepare
 from ase_rholearn.training.learning.samples import Batch, BlockOrder
-from ase_rholearn.training.learning.train import load_network
+from ase_rholearn.training.learning.train import load_network, train
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,49 @@ def test_card(model: DensityModel, dataset: DataSet, evaluation: dict[str, Any])
     assert model.card.errors == evaluation["mean"]
     assert model.card.licence == "CC-BY-4.0"
     assert model.basis == dataset.basis
+
+
+def test_history(finished: Any, model: DensityModel) -> None:
+    """Errors of stages and epochs travel with the file, on one scale."""
+    history = model.card.history
+    assert history is not None
+    errors = json.loads((finished.output / "errors.json").read_text())
+    assert history.part == "validation"
+    assert history.stages == pytest.approx(errors, rel=1e-3)
+    assert history.epochs == (0, 1, 2, 3)
+    # weights of the best epoch are those that were judged after gradient training
+    assert min(history.validation) == pytest.approx(errors["gradient"], rel=1e-3)
+
+
+def test_history_of_a_long_training(tmp_path: Path) -> None:
+    """Few epochs travel, the best one among them; those that diverged are left out."""
+    losses = [1.0 + abs(k - 777) for k in range(1000)]
+    lines = [
+        {"epoch": k, "training_loss": 0.01 * loss, "validation_loss": 1e-4 * loss}
+        for k, loss in enumerate(losses)
+    ]
+    lines += [{"epoch": 1000, "training_loss": float("nan"), "validation_loss": 1.0}]
+    lines += [{"energy_epoch": 1, "energy_rmse_mev_per_atom": 3.0}]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "metrics.jsonl").write_text(text)
+    errors = {"start": 1.23456, "gradient": 1.0, "energy_rmse_mev_per_atom": 3.0}
+    (tmp_path / "errors.json").write_text(json.dumps(errors))
+    history = read_history(tmp_path, "validation")
+    assert history.stages == {"start": 1.235, "gradient": 1.0}
+    assert 190 < len(history.epochs) <= 200
+    assert {0, 777, 999} <= set(history.epochs)
+    best = history.epochs.index(777)
+    assert (history.training[best], history.validation[best]) == (10.0, 1.0)
+    assert len(json.dumps(dataclasses.asdict(history))) < 6000
+
+
+def test_history_of_a_closed_form(plan: Any, tmp_path: Path) -> None:
+    """A run without gradients and without a validation part has stages alone."""
+    options = plan(tmp_path / "r", split={"validation": 0}, gradient={"epochs": 0})
+    train(options)
+    history = read_history(options.output, "training")
+    assert set(history.stages) == {"start"}
+    assert (history.epochs, history.training, history.validation) == ((), (), ())
 
 
 def test_figures(finished: Any, evaluation: dict[str, Any]) -> None:

@@ -199,7 +199,16 @@ def test_energies_and_uncertainties(model: DensityModel, dataset: DataSet) -> No
     entries = [judge(Knowing(model), one, COARSE) for one in known]  # type: ignore[arg-type]
     assert entries[0]["energy_error_mev_per_atom"] == pytest.approx(100)
     assert entries[0]["force_error_mev_per_angstrom"] == pytest.approx(200)
-    [hydrogen, oxygen] = summarize(entries)["calibration"]
+    summary = summarize(entries)
+    assert summary["energies"] == pytest.approx(
+        {
+            "energy_rmse_mev_per_atom": 100,
+            "energy_mae_mev_per_atom": 100,
+            "forces_rmse_mev_per_angstrom": 200,
+            "forces_mae_mev_per_angstrom": 200,
+        }
+    )
+    [hydrogen, oxygen] = summary["calibration"]
     assert (hydrogen["species"], hydrogen["atoms"], oxygen["atoms"]) == ("H", 16, 8)
     assert oxygen["rank_correlation"] is None  # all are expected to have the same error
     assert -1 <= hydrogen["rank_correlation"] <= 1

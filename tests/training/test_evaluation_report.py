@@ -94,6 +94,7 @@ def test_the_page_in_a_browser(evaluation: dict[str, Any], tmp_path: Path) -> No
         "Dipole moments",
         "Calibration of uncertainties",
         "Time of predictions",
+        "Epochs",
     ]
     assert all(width > 100 and texts > 2 for width, texts in found["drawings"])
     assert found["wide"] == 0
@@ -154,6 +155,43 @@ def test_page_with_energies_and_uncertainties(evaluation: dict[str, Any], tmp_pa
     assert "In 8 of 9 structures an atom" in page
     assert "Rank correlation of expected and true errors of atoms: H " in page
     assert "energy" in page.split("</ul>")[0]
+    assert "Energies differ by 1.5 meV/atom, forces by 100 meV/Å" in page
+
+
+def test_info_says_how_well_a_training_went(command: Command, model_file: Path) -> None:
+    """The stages in a line, not the epochs."""
+    status, out, _ = command("info", model_file)
+    assert status == 0
+    [line] = [line for line in out.splitlines() if line.startswith("stages")]
+    shape = r"start \S+ %, gradient \S+ %, finish \S+ % of the deformation density, validation part"
+    assert re.search(shape, line)
+    assert len(out) < 3000
+
+
+def test_what_a_file_says_of_its_training(evaluation: dict[str, Any], tmp_path: Path) -> None:
+    """The section follows the file: epochs and stages, stages alone, or nothing."""
+
+    def page(history: dict[str, Any] | None) -> str:
+        card = {**evaluation["model"]["card"], "history": history}
+        changed = {**evaluation, "model": {**evaluation["model"], "card": card}}
+        write_report(tmp_path / "report.html", changed)
+        return (tmp_path / "report.html").read_text()
+
+    history = evaluation["model"]["card"]["history"]
+    assert len(history["epochs"]) == 4
+    stages = {"start": 3.0, "finish": 2.0, "later": 4.0}
+    whole = page({**history, "stages": stages})
+    assert "<h3>Epochs</h3>" in whole
+    assert "<dt>history" not in whole
+    rows = re.findall(r"<tr><td>([^<]*)</td><td[^>]*>([^<]*)</td><td>(yes|)</td></tr>", whole)
+    expected = [("closed-form start", "3.0", ""), ("readout solved again", "2.0", "yes")]
+    assert rows == [*expected, ("later", "4.0", "")]
+    alone = {"part": "training", "stages": stages, "epochs": (), "training": (), "validation": ()}
+    closed = page(alone)
+    assert "of the training part after each stage" in closed
+    assert "<h3>Epochs</h3>" not in closed
+    assert "readout solved again" in closed
+    assert "<h2>Training</h2>" not in page(None)
 
 
 # the command ------------------------------------------------------------------------------
@@ -172,7 +210,7 @@ def test_models_are_compared(
     assert out.count("(b) NMAE against the fitted density, %") == 2
     assert out.splitlines()[-1] == f"wrote {folder / 'report.html'}"
     stored = json.loads((folder / "evaluation.json").read_text())
-    assert stored["schema"] == [1, 0]
+    assert stored["schema"] == [1, 1]
     assert [one["name"] for one in stored["models"]] == ["tiny", "tiny"]
     assert stored["data"]["structures"] == 2
     assert "coefficients" not in stored["structures"][0]

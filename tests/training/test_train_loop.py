@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 import yaml
 
 from ase_rholearn.training import DataSet
-from ase_rholearn.training.learning.loop import read_metrics
+from ase_rholearn.training.learning.loop import MetricsFiles, read_metrics
 from ase_rholearn.training.learning.module import loss_of_free_atoms, mean_loss
 from ase_rholearn.training.learning.prepare import prepare
 from ase_rholearn.training.learning.train import load_network, train
@@ -173,6 +174,65 @@ def test_tensorboard(plan: Any, tmp_path: Path) -> None:
     options = plan(tmp_path / "r", logs={"tensorboard": True})
     train(options)
     assert list((options.output / "tensorboard").glob("events*"))
+
+
+@pytest.fixture
+def wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """Weights & Biases without a server, an account or settings of whoever runs the tests."""
+    package = pytest.importorskip("wandb")
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    for name in ("HOME", "NETRC", "WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "nobody"))
+    package.teardown()
+    yield package
+    package.teardown()
+
+
+def test_wandb(wandb: Any, plan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted training goes on in the same run; nothing is left open."""
+    options = plan(tmp_path / "r", logs={"wandb": "densities"})
+    write = MetricsFiles.on_train_epoch_end
+
+    def broken(self: MetricsFiles, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 2:
+            raise OSError("the disk is full")
+        write(self, trainer, module)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricsFiles, "on_train_epoch_end", broken)
+        with pytest.raises(OSError, match="the disk is full"):
+            train(options)
+    assert wandb.run is None
+    train(options)
+    assert wandb.run is None
+    assert [entry["epoch"] for entry in read_metrics(options.output)] == [0, 1, 2, 3]
+    runs = {path.stem for path in options.output.glob("wandb/offline-run-*/*.wandb")}
+    assert runs == {f"run-{(options.output / 'wandb-run-id').read_text()}"}
+
+
+def test_wandb_without_an_account(
+    wandb: Any, plan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said before any work."""
+    monkeypatch.setenv("WANDB_MODE", "online")
+    options = plan(tmp_path / "r", logs={"wandb": "densities"})
+    with pytest.raises(ValueError, match=r"logs\.wandb is 'densities', but .* `wandb login`, set"):
+        train(options)
+    assert not (options.output / "start.pt").exists()
+
+
+@pytest.mark.parametrize("logs", [{"wandb": "densities"}, {"tensorboard": True}])
+def test_logs_without_their_package(
+    plan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: dict[str, Any]
+) -> None:
+    monkeypatch.setitem(sys.modules, *logs, None)
+    options = plan(tmp_path / "r", logs=logs)
+    with pytest.raises(ImportError, match=r"pip install 'ase-rholearn\[logs\]'"):
+        train(options)
+    assert not (options.output / "start.pt").exists()
 
 
 def test_more_devices_than_structures(plan: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from .card import ModelCard
 from .export import export_model
+from .history import TrainingHistory
 from .load import DensityModel, ModelFileError, load_model
 from .shipped import shipped_models
 from .trained import TrainedNetwork, load_network
@@ -11,6 +12,7 @@ __all__ = [
     "ModelCard",
     "ModelFileError",
     "TrainedNetwork",
+    "TrainingHistory",
     "export_model",
     "load_model",
     "load_network",

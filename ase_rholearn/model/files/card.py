@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from .history import TrainingHistory
+
 #: Version of the model file: files of another major version are refused.
-SCHEMA_VERSION = (1, 0)
+SCHEMA_VERSION = (1, 1)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class ModelCard:
         Of the weights.
     citation
         What to cite.
+    history
+        Errors during training; None where the file does not say.
     """
 
     name: str
@@ -43,6 +47,7 @@ class ModelCard:
     charges: tuple[int, ...] = (0,)
     licence: str = ""
     citation: str = ""
+    history: TrainingHistory | None = None
 
     def to_json(self) -> str:
         """JSON with the schema version."""
@@ -62,4 +67,7 @@ class ModelCard:
             )
         known = {f.name for f in fields(cls)}
         kept = {key: value for key, value in data.items() if key in known}
-        return cls(**{**kept, "charges": tuple(kept.get("charges", (0,)))})
+        kept["charges"] = tuple(kept.get("charges", (0,)))
+        if kept.get("history") is not None:
+            kept["history"] = TrainingHistory.from_dict(kept["history"])
+        return cls(**kept)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...extras import needs
 from ..generation import Progress, Workers
+from .figures import own_error
 from .job import Job, evaluate_dataset, write_evaluation
 
 
@@ -65,7 +66,7 @@ def evaluate_models(
     -------
     list of dict
         Evaluations in the order of the jobs. Of several models, the report and
-        ``evaluation.json`` have the details of the one with the smallest error.
+        ``evaluation.json`` have the details of the best one, see :func:`best_of`.
     """
     reporting = reporting or Reporting()
     reporting.check()
@@ -75,9 +76,26 @@ def evaluate_models(
         )
         for job in jobs
     ]
-    best = min(range(len(found)), key=lambda k: found[k]["mean"][found[k]["own_error"]])
+    best = best_of(found)
     report(jobs[best], found[best], folder, reporting, found)
     return found
+
+
+def best_of(evaluations: Sequence[Mapping[str, Any]]) -> int:
+    """Index of the one with the smallest error, by a figure that all of them have.
+
+    Models of other bases than the data set's have no (b), and all are ranked by (a) then.
+
+    >>> first = {"own_error": "nmae_fit_percent", "headline": "nmae_scf_percent",
+    ...          "mean": {"nmae_fit_percent": 0.1, "nmae_scf_percent": 0.4}}
+    >>> other = {"own_error": "nmae_scf_percent", "headline": "nmae_scf_percent",
+    ...          "mean": {"nmae_scf_percent": 0.3}}
+    >>> best_of([first, other])
+    1
+    """
+    known = ({one["own_error"], one["headline"]} for one in evaluations)
+    figure = own_error(set.intersection(*known))
+    return min(range(len(evaluations)), key=lambda k: evaluations[k]["mean"][figure])
 
 
 def report(

@@ -22,7 +22,16 @@ FIGURES = {
 DENSITY_FIGURES = tuple(name for name in FIGURES if name.startswith("nmae"))
 
 #: What a user gets, and what the model is responsible for.
-_USERS, _MODELS = "nmae_scf_percent", "nmae_fit_percent"
+_USERS, _MODELS = DENSITY_FIGURES[:2]
+
+
+def letter(name: str) -> str:
+    """Of a figure that compares densities.
+
+    >>> [letter(name) for name in DENSITY_FIGURES]
+    ['(a)', '(b)', '(c)', '(d)']
+    """
+    return FIGURES[name][:3]
 
 
 def headline(known: Collection[str]) -> str:

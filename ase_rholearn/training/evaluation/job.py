@@ -28,7 +28,7 @@ from .summary import summarize
 from .surroundings import training_distances
 
 #: Version of ``evaluation.json``.
-SCHEMA_VERSION = (1, 0)
+SCHEMA_VERSION = (1, 1)
 
 #: The file of an evaluation in its folder.
 EVALUATION = "evaluation.json"
@@ -123,11 +123,11 @@ def evaluate_dataset(
     model, dataset = job.open()
     agreement = check_agreement(model, dataset, other_basis=job.other_basis)
     names = _selected(dataset, ids)
-    _check_structures(model, dataset, names)
-    folder.mkdir(parents=True, exist_ok=True)
     results = Results(folder, _identity(job, model, dataset))
     known = results.read()
     missing = [name for name in names if name not in known]
+    _check_structures(model, dataset, missing)
+    folder.mkdir(parents=True, exist_ok=True)
     if workers is None or workers.count == 1:
         judged = _judged_here(_Opened(model, dataset, agreement.same_basis), missing, job.settings)
     else:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...extras import needs
-from .figures import DENSITY_FIGURES
+from .figures import DENSITY_FIGURES, letter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +39,9 @@ _SIZE = (5.4, 3.5)
 
 #: Points that stay points; more become a picture.
 _VECTOR = 300
+
+#: Epochs that are dots on a line; of more there is the line.
+_FEW = 40
 
 #: Logarithmic scales are for values above this, the largest of which is so many times the
 #: smallest.
@@ -78,25 +81,20 @@ def distribution(structures: Sequence[Entry]) -> str:
             median = float(np.median(values))
             ax.plot([median] * 2, [row - 0.36, row + 0.36], color=_INK, lw=2)
         ax.set(xlabel="NMAE / %", ylim=(len(names) - 0.5, -0.5))
-        ax.set_yticks(range(len(names)), [f"({name})" for name in _letters(names)])
+        ax.set_yticks(range(len(names)), [letter(name) for name in names])
         ax.grid(visible=False, axis="y")
         _logarithmic(ax, [s[name] for s in structures for name in names if name in s], "x")
     return svg()
-
-
-def _letters(names: Sequence[str]) -> list[str]:
-    return [dict(zip(DENSITY_FIGURES, "abcd", strict=True))[name] for name in names]
 
 
 def trend(structures: Sequence[Entry], name: str, figure: str, label: str) -> str:
     """A figure against something else that is known of the structures."""
     pairs = [(s[name], s[figure]) for s in structures if name in s and figure in s]
     x, y = np.array(pairs, dtype=float).T
-    [letter] = _letters([figure])
     with _figure() as (drawn, svg):
         ax = drawn.subplots()
         _points(ax, x, y, COLOURS[_FIGURE_COLOURS[figure]])
-        ax.set(xlabel=label, ylabel=f"({letter}) NMAE / %")
+        ax.set(xlabel=label, ylabel=f"{letter(figure)} NMAE / %")
         _logarithmic(ax, y.tolist(), "y")
     return svg()
 
@@ -195,17 +193,42 @@ def learning_curve(models: Sequence[Entry], figure: str) -> str:
         for name in DENSITY_FIGURES:
             pairs = [(count, mean[name]) for count, mean in known if name in mean]
             if pairs:
-                [letter] = _letters([name])
                 counts, values = zip(*pairs, strict=True)
                 width = 2.0 if name == figure else 1.0
                 colour = COLOURS[_FIGURE_COLOURS[name]]
-                ax.plot(counts, values, "o-", color=colour, lw=width, label=f"({letter})")
+                ax.plot(counts, values, "o-", color=colour, lw=width, label=letter(name))
         ax.set(xlabel="training structures", ylabel="mean NMAE / %", xscale="log", yscale="log")
         sizes = sorted({count for count, _ in known})
         ax.set_xticks(sizes, [str(size) for size in sizes])
         ax.set_xticks([], minor=True)
         _plain_numbers(ax, "y", few=True)
         ax.legend(ncols=2)
+    return svg()
+
+
+def epochs(history: Entry) -> str:
+    """Errors of each epoch of a training, the best one marked; stages around it are lines."""
+    judged = history[history["part"]]
+    best = min(range(len(judged)), key=judged.__getitem__)
+    marker = "." if len(judged) < _FEW else ""
+    with _figure(height=3.9) as (figure, svg):
+        from matplotlib.ticker import MaxNLocator
+
+        ax = figure.subplots()
+        for name, colour in (("training", "orange"), ("validation", "blue")):
+            if history[name]:
+                line = ax.plot(history["epochs"], history[name], color=COLOURS[colour])
+                line[0].set(label=name, marker=marker)
+        ax.plot(history["epochs"][best], judged[best], "o", color=_INK, label="best epoch")
+        around = {"start": ("closed-form start", ":"), "finish": ("solved again", "--")}
+        known = {stage: history["stages"][stage] for stage in around if stage in history["stages"]}
+        for stage, error in known.items():
+            label, style = around[stage]
+            ax.axhline(error, color=_INK, lw=0.9, ls=style, label=label)
+        ax.set(xlabel="epoch", ylabel="error / % of the deformation density")
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+        _logarithmic(ax, [*history["training"], *history["validation"], *known.values()], "y")
+        ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.0)
     return svg()
 
 

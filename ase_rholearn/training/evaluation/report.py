@@ -15,8 +15,8 @@ import numpy as np
 from ...density.pictures.html import data_uri, filled
 from ...files import atomic_write
 from ..data.dataset import flatten
-from . import plots
-from .figures import DENSITY_FIGURES, FIGURES
+from . import markup, plots
+from .figures import DENSITY_FIGURES, FIGURES, letter
 from .job import EVALUATION
 from .pictures import Worst
 from .verdict import lead, number, remarks
@@ -42,6 +42,13 @@ _SHORT = {
     "energy_error_mev_per_atom": "energy / meV per atom",
     "force_error_mev_per_angstrom": "forces / meV Å⁻¹",
     "normalization_electrons": "electrons corrected / e",
+}
+
+#: Stages of a training, by their names in model files.
+_STAGES = {
+    "start": "closed-form start",
+    "gradient": "gradient training",
+    "finish": "readout solved again",
 }
 
 
@@ -70,6 +77,7 @@ def write_report(
         *_comparison(evaluation, models),
         *_figures(evaluation),
         *_worst(evaluation, worst),
+        *_training(evaluation),
         *_details(evaluation),
         *_provenance(evaluation),
     ]
@@ -82,9 +90,6 @@ def write_report(
     page = filled((_PAGE / "report.html").read_text(encoding="utf-8"), parts)
     with atomic_write(Path(path)) as stream:
         stream.write(page.encode())
-
-
-# sections ----------------------------------------------------------------------------------
 
 
 def _verdict(evaluation: Evaluation) -> Iterator[str]:
@@ -113,7 +118,7 @@ def _missing(evaluation: Evaluation) -> Iterator[str]:
     for name, reasons in evaluation["missing"].items():
         for reason, times in reasons.items():
             where = "" if times == count else f" ({times} of {count} structures)"
-            lines.setdefault(reason + where, []).append(_SHORT[name][:3])
+            lines.setdefault(reason + where, []).append(letter(name))
     if lines:
         items = [f"<li>{', '.join(who)}: {escape(why)}.</li>" for why, who in lines.items()]
         yield f"<p>Not known:</p><ul>{''.join(items)}</ul>"
@@ -130,14 +135,14 @@ def _comparison(evaluation: Evaluation, models: Sequence[Evaluation]) -> Iterato
             "Mean error on the same structures against the number of structures that each model "
             "was trained on."
         )
-        yield f'<div class="figures">{_figure(svg, "Learning curve", caption)}</div>'
+        yield f'<div class="figures">{markup.figure(svg, "Learning curve", caption)}</div>'
     names = [name for name in DENSITY_FIGURES if any(name in row["mean"] for row in rows)]
     head = ["model", "training structures", *(f"{_SHORT[n]}, mean" for n in names)]
     body = [
         [row["name"], row["training_structures"], *(row["mean"].get(name) for name in names)]
         for row in rows
     ]
-    yield _table(head, body)
+    yield markup.table(head, body)
     yield f"<p>Everything below is about {escape(evaluation['model']['name'])}.</p>"
 
 
@@ -148,7 +153,7 @@ def _figures(evaluation: Evaluation) -> Iterator[str]:
 
 def _all_figures(evaluation: Evaluation) -> Iterator[str]:
     structures = evaluation["structures"]
-    yield _figure(
+    yield markup.figure(
         plots.distribution(structures),
         "Errors of all structures",
         "One dot a structure; the line is the median. (a) prediction against the SCF density, "
@@ -157,19 +162,19 @@ def _all_figures(evaluation: Evaluation) -> Iterator[str]:
     )
     yield from _trends(evaluation)
     if evaluation["species"]:
-        yield _figure(
+        yield markup.figure(
             plots.species(evaluation["species"]),
             "Errors of atoms",
             "Hirshfeld's share of ∫|Δρ| that an atom carries, by species.",
         )
     yield from _parity_figures(structures)
     if evaluation["calibration"]:
-        yield _figure(
+        yield markup.figure(
             plots.calibration(evaluation["calibration"]),
             "Calibration of uncertainties",
             "Bins of equal numbers of atoms; on the dashed line the model knows its errors.",
         )
-    yield _figure(
+    yield markup.figure(
         plots.timings(structures),
         "Time of predictions",
         "Neighbours, network and coefficients of one structure at a time; "
@@ -180,14 +185,14 @@ def _all_figures(evaluation: Evaluation) -> Iterator[str]:
 def _trends(evaluation: Evaluation) -> Iterator[str]:
     """The model's own error against what may explain it."""
     structures, own = evaluation["structures"], evaluation["own_error"]
-    yield _figure(
+    yield markup.figure(
         plots.trend(structures, "atoms", own, "atoms"),
         "Error and size",
         _ranked("One dot a structure.", evaluation["trends"].get("atoms")),
     )
     if any("training_distance" in entry for entry in structures):
         axis = "distance from training set / neighbours"
-        yield _figure(
+        yield markup.figure(
             plots.trend(structures, "training_distance", own, axis),
             "Error and distance from the training set",
             _ranked(
@@ -200,8 +205,8 @@ def _trends(evaluation: Evaluation) -> Iterator[str]:
 
 def _parity_figures(structures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if panels := list(plots.coefficients(structures)):
-        yield _figure(
-            f'<div class="panels">{"".join(map(_inline, panels))}</div>',
+        yield markup.figure(
+            f'<div class="panels">{"".join(map(markup.inline, panels))}</div>',
             "Coefficients",
             "Predicted against reference: some of each structure, on radial functions made "
             "orthonormal on each atom.",
@@ -219,7 +224,7 @@ def _parity_figures(structures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 np.stack([np.ravel(one["reference"]), np.ravel(one["predicted"])], axis=1)
                 for one in known
             ]
-            yield _figure(plots.parity(np.concatenate(pairs), quantity, unit), title, "")
+            yield markup.figure(plots.parity(np.concatenate(pairs), quantity, unit), title, "")
 
 
 def _ranked(text: str, rank: float | None) -> str:
@@ -237,7 +242,7 @@ def _worst(evaluation: Evaluation, worst: Sequence[Worst]) -> Iterator[str]:
     figure = evaluation["own_error"]
     for one in worst:
         formula, name = escape(one.entry["formula"]), escape(one.entry["id"])
-        error = f"{_SHORT[figure][:3]} {number(one.entry[figure])} %"
+        error = f"{letter(figure)} {number(one.entry[figure])} %"
         yield f'<h3>{formula}, {error} <span class="faint">{name}</span></h3>'
         pictures = [
             f'<img src="{data_uri(content, "image/png")}" alt="{kind} of the density difference '
@@ -248,19 +253,43 @@ def _worst(evaluation: Evaluation, worst: Sequence[Worst]) -> Iterator[str]:
         yield f'<div class="pair">{"".join(pictures) or "No difference to draw."}</div>'
 
 
+def _training(evaluation: Evaluation) -> Iterator[str]:
+    """Errors during training, if the model's file has them."""
+    history = evaluation["model"]["card"].get("history")
+    if not history:
+        return
+    yield "<h2>Training</h2>"
+    yield (
+        "<p>Errors in the metric of the loss, root mean square, in % of the density that is to be "
+        f"predicted; of the {history['part']} part after each stage.</p>"
+    )
+    if history["epochs"]:
+        caption = (
+            "Errors of the training part are those while weights moved. Gradient training keeps "
+            "the best epoch."
+        )
+        drawing = markup.figure(plots.epochs(history), "Epochs", caption)
+        yield f'<div class="figures">{drawing}</div>'
+    stages = history["stages"]
+    best = min(stages, key=stages.__getitem__, default="")
+    rows = [[_STAGES.get(k, k), v, "yes" if k == best else ""] for k, v in stages.items()]
+    yield markup.heading("Stages")
+    yield markup.table(["stage", "error / %", "kept"], rows)
+
+
 def _details(evaluation: Evaluation) -> Iterator[str]:
     yield "<h2>Details</h2>"
     yield from _shares(evaluation["shares"])
     yield from _blocks(evaluation["blocks"])
     if evaluation["species"]:
         head = ["species", "atoms", "mean ∫|Δρ| / e", "worst / e", "share of the sum / %"]
-        yield _heading("Errors of atoms by species")
-        yield _table(head, [list(row.values()) for row in evaluation["species"]])
+        yield markup.heading("Errors of atoms by species")
+        yield markup.table(head, [list(row.values()) for row in evaluation["species"]])
     if evaluation["calibration"]:
         head = ["species", "atoms", "rank correlation", "mean expected / e", "mean true / e"]
-        yield _heading("Uncertainties")
+        yield markup.heading("Uncertainties")
         rows = [list(row.values())[: len(head)] for row in evaluation["calibration"]]
-        yield _table(head, rows)
+        yield markup.table(head, rows)
     yield from _structures(evaluation)
 
 
@@ -270,9 +299,9 @@ def _shares(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         return
     l_max = len(rows[0]["l"]) - 2
     head = ["species", *map(_degree, range(l_max + 1)), "higher"]
-    body = [[row["species"], *(_Share(value) for value in row["l"])] for row in rows]
-    yield _heading("What each species and l carries of the squared error")
-    yield _table(head, body)
+    body = [[row["species"], *(markup.Share(value) for value in row["l"])] for row in rows]
+    yield markup.heading("What each species and l carries of the squared error")
+    yield markup.table(head, body)
     yield (
         '<p class="faint">In %: each atom\'s stockholder share of Δρ, expanded in multipoles '
         "about its nucleus, and its square integrated.</p>"
@@ -286,9 +315,9 @@ def _blocks(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     cells = {(row["species"], row["l"]): row["relative_error_percent"] for row in rows}
     species = dict.fromkeys(row["species"] for row in rows)
     columns = range(max(row["l"] for row in rows) + 1)
-    yield _heading("Errors of coefficients")
+    yield markup.heading("Errors of coefficients")
     body = [[one, *(cells.get((one, l)) for l in columns)] for one in species]
-    yield _table(["species", *map(_degree, columns)], body)
+    yield markup.table(["species", *map(_degree, columns)], body)
     yield (
         '<p class="faint">Root mean square, in % of that of the reference, on radial functions '
         "made orthonormal on each atom. Errors of neighbours may cancel in the density.</p>"
@@ -297,10 +326,6 @@ def _blocks(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _degree(l: int) -> str:
     return f"l = {l}".replace(" ", "\N{NO-BREAK SPACE}")
-
-
-class _Share(float):
-    """A percentage that is shaded by its value."""
 
 
 def _structures(evaluation: Evaluation) -> Iterator[str]:
@@ -318,8 +343,8 @@ def _structures(evaluation: Evaluation) -> Iterator[str]:
         ]
         for entry in ranked[:_LISTED]
     ]
-    yield _heading("Structures")
-    yield _table(head, rows, texts=2)
+    yield markup.heading("Structures")
+    yield markup.table(head, rows, texts=2)
     if len(ranked) > _LISTED:
         yield f'<p class="faint">The worst {_LISTED}; {EVALUATION} has all {len(ranked)}.</p>'
 
@@ -329,7 +354,8 @@ def _provenance(evaluation: Evaluation) -> Iterator[str]:
     yield "<h2>Provenance</h2>"
     if evaluation["notes"]:
         yield f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in evaluation['notes'])}</ul>"
-    card = {key: value for key, value in model["card"].items() if value and key != "errors"}
+    shown = {"errors", "history"}
+    card = {key: value for key, value in model["card"].items() if value and key not in shown}
     settings = {key: value for key, value in data["settings"].items() if key != "basis"}
     groups = {
         "Model": {**{k: v for k, v in model.items() if k != "card"}, **card},
@@ -347,7 +373,7 @@ def _provenance(evaluation: Evaluation) -> Iterator[str]:
             for key, value in flatten(entries)
             if value is not None
         ]
-        yield f"{_heading(title)}<dl>{''.join(pairs)}</dl>"
+        yield f"{markup.heading(title)}<dl>{''.join(pairs)}</dl>"
     meanings = "; ".join(FIGURES[name] for name in DENSITY_FIGURES)
     yield (
         f'<p class="faint">{escape(meanings)}. NMAE is 100 times the integral of the absolute '
@@ -355,53 +381,6 @@ def _provenance(evaluation: Evaluation) -> Iterator[str]:
         "a grid over the cell. Everything is in "
         f"{EVALUATION} beside this page.</p>"
     )
-
-
-# pieces ------------------------------------------------------------------------------------
-
-
-def _heading(text: str) -> str:
-    return f"<h3>{escape(text)}</h3>"
-
-
-def _figure(drawing: str, title: str, caption: str, *, wide: bool = False) -> str:
-    kind = ' class="wide"' if wide else ""
-    if drawing.startswith("<svg"):
-        drawing = _inline(drawing, title)
-    return (
-        f"<figure{kind}>{_heading(title)}{drawing}<figcaption>{escape(caption)}</figcaption>"
-        "</figure>"
-    )
-
-
-def _inline(svg: str, title: str = "") -> str:
-    """A drawing, read aloud by its title."""
-    label = f'role="img" aria-label="{escape(title)}"' if title else 'aria-hidden="true"'
-    return svg.replace("<svg", f"<svg {label}", 1)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, texts: int = 1) -> str:
-    """A table that the page's script sorts by any column; the first ones are text."""
-    titles = "".join(
-        f'<th scope="col"><button type="button">{escape(title)}</button></th>' for title in head
-    )
-    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
-    return (
-        f'<div class="scroll"><table class="texts{texts}"><thead><tr>{titles}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "<td></td>"
-    if isinstance(value, str):
-        return f"<td>{escape(value)}</td>"
-    if isinstance(value, _Share):
-        shade = f'class="shade" style="--share: {value / 100:.3f}"'
-        return f'<td {shade} data-value="{float(value)!r}">{value:.1f}</td>'
-    text = str(value) if isinstance(value, int) else number(value)
-    return f'<td data-value="{value!r}">{text}</td>'
 
 
 def _plain(value: Any) -> str:

@@ -18,17 +18,15 @@ from ...references import Reference
 from ...references.pyscf import orbital_molecule
 from ...scf import one_shot_orbitals
 from .blocks import blocks, sample
+from .energies import judge_energies
+from .figures import DENSITY_FIGURES
 from .integrals import Differences, crystal_atom_errors, integrate
 
 #: e Angstrom in Debye.
 _DEBYE = 1 / units.Debye
 
-_A, _B, _C, _D = (
-    "nmae_scf_percent",
-    "nmae_fit_percent",
-    "nmae_floor_percent",
-    "nmae_one_shot_percent",
-)
+#: Figures (a) to (d).
+_A, _B, _C, _D = DENSITY_FIGURES
 
 #: Why a reference does not give the figures that need the SCF density.
 _PERIODIC = "the structure is periodic: its SCF density is not kept"
@@ -101,7 +99,7 @@ def judge(
         "electrons": predicted.number_of_electrons,
         **_densities(reference, predicted, fitted, settings),
         **_dipoles(reference, predicted),
-        **_energies(model, reference),
+        **judge_energies(model, reference),
         "normalization_electrons": abs(predicted.normalization),
     }
     if fitted is not None:
@@ -275,26 +273,6 @@ def _uncertainty(model: DensityModel, atoms: Atoms) -> dict[str, list[float]]:
         "uncertainty_electrons": found.errors.tolist(),
         "extrapolation": found.extrapolation.tolist(),
     }
-
-
-def _energies(model: DensityModel, reference: Reference) -> dict[str, Any]:
-    """Energy and forces, of models and references that have them."""
-    if reference.energy is None or not model.has_energy:
-        return {}
-    found = model.potential(reference.atoms)
-    error = abs(found.energy - reference.energy) / len(reference.atoms)
-    result: dict[str, Any] = {
-        "energy_error_mev_per_atom": 1000 * error,
-        "energy_ev": {"predicted": float(found.energy), "reference": reference.energy},
-    }
-    if reference.forces is not None:
-        difference = np.abs(found.forces - reference.forces)
-        result["force_error_mev_per_angstrom"] = 1000 * float(difference.mean())
-        result["forces_ev_per_angstrom"] = {
-            "predicted": found.forces.tolist(),
-            "reference": np.asarray(reference.forces).tolist(),
-        }
-    return result
 
 
 def warm_up(model: DensityModel) -> None:

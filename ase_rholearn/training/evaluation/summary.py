@@ -10,6 +10,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from scipy.stats import spearmanr
 
+from .energies import summarize_energies
 from .figures import DENSITY_FIGURES, FIGURES, headline, own_error
 
 #: Atoms of a species that a rank correlation needs, and structures of a trend.
@@ -35,7 +36,8 @@ def summarize(structures: Sequence[Entry]) -> dict[str, Any]:
         ``headline`` and ``own_error`` (see the module ``figures``); ``known`` (for how many
         structures each figure is), ``mean``, ``median``, ``worst`` and ``meaning`` of each;
         ``missing`` (figure -> reason -> number of structures), ``species``, ``shares``,
-        ``blocks``, ``trends``, ``calibration``, ``seconds``: see docs/evaluation.md.
+        ``blocks``, ``trends``, ``calibration``, ``energies``,
+        ``seconds``: see docs/evaluation.md.
     """
     if not structures:
         raise ValueError("references is empty: there is nothing to evaluate")
@@ -56,6 +58,7 @@ def summarize(structures: Sequence[Entry]) -> dict[str, Any]:
         "blocks": _blocks(structures),
         "trends": trends(structures, own_error(of_all)),
         "calibration": _calibration(structures),
+        "energies": summarize_energies(structures),
         "seconds": _seconds(structures),
     }
 

@@ -8,6 +8,10 @@ the radial symmetry functions of J. Behler and M. Parrinello, Phys. Rev. Lett. 9
 The distance of an atom is that to the nearest atom of its species in the training set, in
 neighbours (root of the sum of squares); that of a structure is the mean over its atoms. It
 knows nothing of angles or of the model, and serves to order structures.
+
+The distances of :mod:`ase_rholearn.model.uncertainty.surroundings` serve to find bonds that a model
+does not know. They see nothing beyond bonds, and of molecules that lie about each other in other
+ways, as in clusters of water, they say nothing.
 """
 
 from __future__ import annotations
@@ -77,5 +81,5 @@ def surroundings(atoms: Atoms, species: Sequence[int], cutoff: float) -> np.ndar
 def _distance(atoms: Atoms, features: np.ndarray, trees: dict[int, cKDTree]) -> float:
     if not set(atoms.numbers.tolist()) <= trees.keys():
         return float("inf")
-    found = [trees[int(z)].query(row)[0] for z, row in zip(atoms.numbers, features, strict=True)]
-    return float(np.mean(found))
+    nearest = [tree.query(features[atoms.numbers == z])[0] for z, tree in trees.items()]
+    return float(np.concatenate(nearest).mean())

@@ -67,6 +67,15 @@ def remarks(evaluation: Evaluation) -> Iterator[str]:
         found = ", ".join(f"{r['species']} {r['rank_correlation']:.2f}" for r in uncertain)
         yield f"Rank correlation of expected and true errors of atoms: {found}."
     yield from _extrapolation(evaluation)
+    yield from _energies(evaluation["energies"])
+
+
+def _energies(figures: Mapping[str, float]) -> Iterator[str]:
+    if "energy_rmse_mev_per_atom" in figures:
+        text = f"Energies differ by {number(figures['energy_rmse_mev_per_atom'])} meV/atom"
+        if "forces_rmse_mev_per_angstrom" in figures:
+            text += f", forces by {number(figures['forces_rmse_mev_per_angstrom'])} meV/Å"
+        yield f"{text} (root mean square)."
 
 
 def _extrapolation(evaluation: Evaluation) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import datetime
-import importlib
 import json
 import logging
 import signal
@@ -25,11 +24,11 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.strategies import DDPStrategy
 
-from ...extras import needs
 from ...files import atomic_write
 from ...model import DensityNetwork
 from ..options import TrainOptions
 from .frozen import FrozenNetwork
+from .logs import open_loggers
 from .module import DensityTraining, SeededSampler, convert, loader
 from .processes import rank
 from .samples import Sample
@@ -100,9 +99,9 @@ def _train(
     size = gradient.batch_size
     folder = options.output / "checkpoints"
     last = folder / "last.ckpt"
-    with _quiet_lightning():
+    with _quiet_lightning(), open_loggers(options) as loggers:
         _fit(
-            _trainer(options, folder, bool(validation), progress_bar),
+            _trainer(options, folder, bool(validation), loggers, progress_bar),
             module,
             loader(convert(training, dtype), size, sampler),
             loader(convert(validation, dtype), size) if validation else None,
@@ -114,7 +113,9 @@ def _train(
     network.load_state_dict({**weights, **buffers})
 
 
-def _trainer(options: TrainOptions, folder: Path, validates: bool, progress_bar: bool) -> Any:
+def _trainer(
+    options: TrainOptions, folder: Path, validates: bool, loggers: list[Any], progress_bar: bool
+) -> Any:
     gradient, hardware = options.gradient, options.hardware
     return lightning.Trainer(
         accelerator=hardware.accelerator,
@@ -126,7 +127,7 @@ def _trainer(options: TrainOptions, folder: Path, validates: bool, progress_bar:
         max_epochs=gradient.epochs,
         gradient_clip_val=gradient.clip,
         callbacks=_callbacks(options, folder, validates, progress_bar),
-        logger=_loggers(options),
+        logger=loggers,
         log_every_n_steps=1,
         enable_progress_bar=progress_bar,
         enable_model_summary=False,
@@ -165,25 +166,6 @@ def _callbacks(
     if progress_bar:
         callbacks.append(TQDMProgressBar())
     return callbacks
-
-
-def _loggers(options: TrainOptions) -> list[Any]:
-    loggers: list[Any] = []
-    if options.logs.tensorboard:
-        with needs("tensorboard", "logs", "logs.tensorboard"):
-            importlib.import_module("tensorboard")
-        from lightning.pytorch.loggers import TensorBoardLogger
-
-        loggers.append(TensorBoardLogger(options.output, name="tensorboard", version=""))
-    if options.logs.wandb is not None:
-        with needs("wandb", "logs", "logs.wandb"):
-            importlib.import_module("wandb")
-        from lightning.pytorch.loggers import WandbLogger
-
-        loggers.append(
-            WandbLogger(name=options.name, project=options.logs.wandb, save_dir=str(options.output))
-        )
-    return loggers
 
 
 class MetricsFiles(Callback):

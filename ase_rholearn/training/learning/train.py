@@ -36,6 +36,7 @@ from ..options import TrainOptions
 from .closed_form import initialize
 from .energies.stage import train_energies
 from .initial import fine_tuned, freeze, load_initial
+from .logs import check_logs
 from .loop import train_by_gradients
 from .module import loss_of_free_atoms, mean_loss
 from .prepare import ORTHONORMAL_METRIC, prepare
@@ -73,6 +74,8 @@ def train(
     if result.exists():
         say(f"{result} is there already")
     else:
+        if options.gradient.epochs > 0:
+            check_logs(options)
         say(f"preparing {len(split['training']) + len(split['validation'])} structures")
         stages = _Stages(options, say, dataset.basis, *_prepare(options, dataset, split))
         stages.start()
