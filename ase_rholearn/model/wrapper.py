@@ -119,7 +119,8 @@ class CoefficientModel(torch.nn.Module):
                 zero = torch.zeros((1, 1), dtype=torch.int32, device=species.device)
                 result[self.energy_output] = TensorMap(Labels(["_"], zero), [block])
             if self.output in outputs:
-                result[self.output] = self.by_function(self.coefficients(expansion, rows), labels)
+                coefficients = self.network.coefficients(expansion, rows)
+                result[self.output] = self.by_function(coefficients, labels)
         if self.deviations in outputs or self.errors in outputs or self.extrapolation in outputs:
             found = self.uncertain(outputs, species, pairs, vectors, selected, labels)
             result.update(found)
@@ -145,15 +146,6 @@ class CoefficientModel(torch.nn.Module):
         without = expansion[:, :, : self.network.expansion.size]
         total: torch.Tensor = energy(without, species) + 0.0 * vectors.sum()
         return total
-
-    def coefficients(
-        self, expansion: torch.Tensor, rows: List[torch.Tensor]
-    ) -> List[List[torch.Tensor]]:
-        """Coefficients [species][lambda] of the chosen atoms: (n_rows, mu, n), e/bohr^1.5."""
-        outputs: List[List[torch.Tensor]] = []
-        for k, network in enumerate(self.network.species):
-            outputs.append(network(expansion[rows[k]]))
-        return outputs
 
     def uncertain(
         self,

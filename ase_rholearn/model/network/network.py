@@ -164,6 +164,12 @@ class DensityNetwork(torch.nn.Module):
             For each species and lambda: (n_rows, 2 lambda + 1, n_functions), e/bohr^1.5.
         """
         expansion = self.surroundings(species, centers, neighbors, vectors)
+        return self.coefficients(expansion, rows)
+
+    def coefficients(
+        self, expansion: torch.Tensor, rows: list[torch.Tensor]
+    ) -> list[list[torch.Tensor]]:
+        """The same from the expansion of every atom."""
         outputs: list[list[torch.Tensor]] = []
         for k, network in enumerate(self.species):
             outputs.append(network(expansion[rows[k]]))
