@@ -8,6 +8,7 @@ is the best of five on the validation part. Runs are kept and gone on with. Run
 
     python benchmarks/learning_curves.py organic
     python benchmarks/learning_curves.py water    # after bash models/water-pbe/rebuild.sh
+    python benchmarks/learning_curves.py monomers --folder FOLDER    # as for salted_water.py
 
 some hours on one core, or with --sizes and --models a part of it. Draws WORK/curves.png.
 
@@ -19,7 +20,9 @@ squares is printed too, in which the worst structures count most.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +30,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from salted_water import COPIES, DATA, Monomers
 
+from ase_rholearn.references import Reference
 from ase_rholearn.training import DataSet, split_ids
 from ase_rholearn.training.data import groups_by, write_split
 from ase_rholearn.training.learning.module import loss_of_free_atoms, mean_loss
@@ -49,9 +54,12 @@ class Set:
     test: float
 
 
+MONOMERS = "monomers"
+
 SETS = {
     "organic": Set(MODELS / "organic-pbe" / "data", "smiles", (64, 128, 256), 4.0, 0.2),
     "water": Set(MODELS / "water-pbe" / "work" / "data", None, (30, 60, 120, 240), 4.5, 0.15),
+    MONOMERS: Set(Path("data"), None, (50, 100, 200, 400), 3.0, 0.2),
 }
 
 #: Ridge terms that the linear model chooses from.
@@ -62,6 +70,26 @@ LINEAR = "linear"
 #: Channels of each l in its features: seven species with six radial functions would make 10,000
 #: features of each lambda.
 CHANNELS = 16
+
+
+def make_monomers(folder: Path, path: Path) -> Path:
+    """A data set of the distorted water monomers, without the turned copies of one of them.
+
+    Their densities are stored less the mean coefficients of l = 0 of each species, so that
+    errors are those that SALTED reports.
+    """
+    if path.exists():
+        return path
+    data = Monomers(folder, without_copies=True)
+    settings = {"code": "PySCF", "xc": "B3LYP", "auxiliary_basis": "cc-pvqz-jkfit"}
+    part = path.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    dataset = DataSet.create(part, data.basis, settings)
+    for index in range(COPIES, COPIES + 600):
+        coefficients = data.coefficients[index] - data.averages
+        reference = Reference(data.atoms(index), coefficients, dataset.settings, converged=True)
+        dataset.add(reference)
+    return part.rename(path)
 
 
 def parts(dataset: DataSet, chosen: Set) -> dict[str, list[str]]:
@@ -156,11 +184,14 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=[LINEAR, "small", "medium", "large"])
     parser.add_argument("--epochs", type=int, help="of gradient training")
     parser.add_argument("--work", type=Path, help="folder of the runs")
+    parser.add_argument("--folder", type=Path, default=DATA, help="of the water monomers")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     chosen = SETS[arguments.set]
     work = arguments.work or Path("learning-curves") / arguments.set
     work.mkdir(parents=True, exist_ok=True)
+    if arguments.set == MONOMERS:
+        chosen = dataclasses.replace(chosen, folder=make_monomers(arguments.folder, work / "data"))
     dataset = DataSet.open(chosen.folder)
     split = parts(dataset, chosen)
     sizes = arguments.sizes or chosen.sizes
