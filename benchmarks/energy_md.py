@@ -30,6 +30,7 @@ from ase_rholearn.references.reference import Reference
 from ase_rholearn.torchscript import quiet_torchscript
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.evaluation.energies import evaluate_energies
+from ase_rholearn.training.learning.energies.repulsion import make_contacts
 from ase_rholearn.training.learning.energies.samples import prepare_energies
 from ase_rholearn.training.learning.energies.stage import (
     composition_errors,
@@ -97,8 +98,14 @@ def train(
     network = build_network(model_options.network(), basis)
     begin = time.process_time()
     samples = [prepare_energies(part, network.expansion, basis) for part in parts]
+    contacts = prepare_energies(
+        make_contacts(parts[0].__getitem__, range(len(parts[0])), options.contacts),
+        network.expansion,
+        basis,
+        options.contact_weight,
+    )
     prepared = time.process_time()
-    head, ridge = new_energy(network, samples[0], samples[1], options, basis)
+    head, ridge = new_energy(network, samples[0], samples[1], options, basis, contacts=contacts)
     solved = time.process_time()
     print(f"{len(samples[0])} training, {len(samples[2])} test structures; ridge term {ridge}")
     print(f"CPU time: samples {prepared - begin:.0f} s, closed form {solved - prepared:.0f} s")
@@ -106,7 +113,7 @@ def train(
     print(f"composition alone, no forces: {nothing}")
     print(f"closed form:                  {energy_errors(head, samples[2])}")
     if options.epochs:
-        refine_energy(head, samples[0], samples[1], options, folder, seed=0)
+        refine_energy(head, samples[0], samples[1], options, folder, 0, contacts=contacts)
         print(f"gradient training:            {energy_errors(head, samples[2])}")
     path = folder / "model.pt"
     export_model(network, basis, ModelCard("benchmark"), path, dtype="float64", energy=head)

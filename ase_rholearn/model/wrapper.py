@@ -212,8 +212,8 @@ class CoefficientModel(torch.nn.Module):
         assert energy is not None
         expansion = self.network.expansion(species, pairs[:, 0], pairs[:, 1], vectors)
         # an atom without neighbours has a gradient too, which is zero
-        total: torch.Tensor = energy(expansion, species) + 0.0 * vectors.sum()
-        return total
+        learned: torch.Tensor = energy(expansion, species) + 0.0 * vectors.sum()
+        return learned + energy.repel(species, pairs[:, 0], pairs[:, 1], vectors)
 
     def by_atom(
         self,
