@@ -39,7 +39,7 @@ class EnergyTrainingOptions(Section):
         100, ge=0, description="pairs of training structures pressed together, to train on too"
     )
     contact_weight: float = Field(
-        0.05, gt=0, description="what each of them counts, relative to a training structure"
+        0.001, gt=0, description="what each of them counts, relative to a training structure"
     )
     free_atoms: dict[str, float] = Field(
         default_factory=dict, description="energies of atoms by symbol, eV; left out: fitted"

@@ -6,8 +6,8 @@ pulls everything together, as valence is not known to it. Two things keep atoms 
 1. The energy has a screened repulsion of nuclei, from the least distance of each pair of species
    in the training set downwards. It is zero in all training structures.
 2. Contacts: two training structures, turned at random and pressed together, whose energy is that
-   of both and of the screened repulsion between them. They are trained on as further structures,
-   of little weight.
+   of both and of the screened repulsion between them. They are trained on as further structures.
+   Their weight is little: it need only outweigh the ridge term where there are no data.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ from .samples import EnergySample
 Name = TypeVar("Name")
 
 #: Distance of the nearest atoms of a contact, relative to the sum of their van der Waals radii.
-_NEAREST = (0.35, 0.7)
+_NEAREST = (0.35, 0.6)
+
+#: Where the repulsion between them ends, likewise; hydrogen bonds are hardly longer.
+_TOUCHING = 0.75
 
 #: How far off each other's centre two structures meet, relative to the extent of the first one.
 _OFFSET = 0.5
@@ -123,7 +126,7 @@ def _contact(first: Reference, second: Reference, random: np.random.Generator) -
     sums = radii[0][:, None] + radii[1]
     shift = _meeting(first.atoms.positions, second.atoms.positions, sums, random)
     second.atoms.translate(shift)
-    energy, forces = _between(first.atoms, second.atoms, sums)
+    energy, forces = _between(first.atoms, second.atoms)
     assert first.energy is not None
     assert second.energy is not None
     total = None
@@ -155,11 +158,11 @@ def _meeting(
     return shift
 
 
-def _between(first: Atoms, second: Atoms, sums: np.ndarray) -> tuple[float, np.ndarray]:
-    """Screened repulsion of the atoms of one and of the other, up to their touching distance."""
+def _between(first: Atoms, second: Atoms) -> tuple[float, np.ndarray]:
+    """Screened repulsion of the atoms of one and of the other: energy and forces."""
     numbers = np.unique(np.concatenate([first.numbers, second.numbers]))
     radii = _radii(Atoms(numbers))
-    onset = torch.from_numpy(radii[:, None] + radii)
+    onset = _TOUCHING * torch.from_numpy(radii[:, None] + radii)
     repulsion = NuclearRepulsion(numbers.tolist(), onset)
     species = [torch.from_numpy(np.searchsorted(numbers, a.numbers)) for a in (first, second)]
     positions = [torch.from_numpy(a.positions).requires_grad_() for a in (first, second)]
