@@ -26,7 +26,11 @@ from ase_rholearn.model import (
 )
 from ase_rholearn.references.reference import Reference
 from ase_rholearn.training.learning.energies import repulsion, stage
-from ase_rholearn.training.learning.energies.repulsion import least_distances, make_contacts
+from ase_rholearn.training.learning.energies.repulsion import (
+    least_distances,
+    make_contacts,
+    repulsion_onset,
+)
 from ase_rholearn.training.learning.energies.samples import EnergySample, prepare_energies
 from ase_rholearn.training.learning.train import train
 from ase_rholearn.training.options.energy import EnergyTrainingOptions
@@ -77,6 +81,10 @@ def test_onset_is_the_least_distance_of_each_pair(training) -> None:
     oh, hh = expected["OH"], expected["HH"]
     # two oxygen atoms never meet: nothing is known up to the cutoff
     np.testing.assert_allclose(least_distances(training, 2, 3.0), [[hh, oh], [oh, 3.0]], rtol=1e-12)
+    # nor is it known whether they have bonds: the repulsion leaves these alone
+    onset = repulsion_onset(training, [1, 8], 3.0)
+    assert float(onset[0, 1]) == pytest.approx(min(oh, 0.8 * 0.97))
+    np.testing.assert_allclose(onset.diag(), [0.8 * 0.62, 0.8 * 1.32], rtol=1e-12)
 
 
 def test_energy_of_contacts(contacts: list[Reference]) -> None:
@@ -132,15 +140,20 @@ def fitted(network, basis, training, contacts, **changes: Any):
     return stage.new_energy(network, training, [], options, basis, contacts=extra)[0]
 
 
-def test_fit_is_of_the_sum(network, training, contacts, tiny_basis, tmp_path) -> None:
-    """Contacts, where the repulsion is large, come out right with it as a part of the energy."""
+def test_fit_is_of_the_sum(
+    network, training, contacts, tiny_basis, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Energies come out right where a repulsion is a large part of them, in bonds too."""
+    monkeypatch.setattr(stage, "repulsion_onset", lambda *_: torch.full((2, 2), 1.8))
     path = tmp_path / "model.pt"
     heads = [
         fitted(network, tiny_basis, training, few, contact_weight=1.0) for few in ([], contacts)
     ]
     pressed = prepare_energies(contacts, network.expansion, tiny_basis)
-    assert all(repulsion.repulsion_forces(heads[0], s)[0] == 0 for s in training)
-    assert max(float(repulsion.repulsion_forces(heads[1], s)[0]) for s in pressed) > 0.1
+    assert min(float(repulsion.repulsion_forces(heads[0], s)[0]) for s in training) > 1.0
+    off = fitted(network, tiny_basis, training, [], repulsion=False)
+    pushed, free = (stage.energy_errors(head, training) for head in (heads[0], off))
+    assert pushed.forces < 1.3 * free.forces
     ignorant, taught = (stage.energy_errors(head, pressed) for head in heads)
     assert taught.energy < 0.2 * ignorant.energy
     assert taught.forces < 0.5 * ignorant.forces
@@ -190,7 +203,7 @@ def test_runs_keep_the_repulsion(run: Any, plan: Any, tmp_path) -> None:
         train(plan(tmp_path / "run", energy=energy))
         content = torch.load(tmp_path / "run" / "energy.pt", weights_only=True)
         onset = content["state"]["repulsion.onset"]
-        assert bool((onset > 0.5).all())
+        assert bool((onset > 0.4).all())
         for path in (tmp_path / "run").glob("energy*.pt"):
             path.unlink()
 

@@ -33,7 +33,7 @@ class EnergyTrainingOptions(Section):
         description="ridge terms to try; the validation part decides",
     )
     repulsion: bool = Field(
-        True, description="of nuclei nearer than any of their species in the training part"
+        True, description="of nuclei that come nearer than in bonds and in training structures"
     )
     contacts: int = Field(
         100, ge=0, description="pairs of training structures pressed together, to train on too"

@@ -3,8 +3,9 @@
 No training structure has atoms as near as dynamics may bring them, and what is learned from bonds
 pulls everything together, as valence is not known to it. Two things keep atoms apart:
 
-1. The energy has a screened repulsion of nuclei, from the least distance of each pair of species
-   in the training set downwards. It is zero in all training structures.
+1. The energy has a screened repulsion of nuclei. For each pair of species it begins at the least
+   distance in the training set, so that it is zero in all training structures, and at latest
+   below bonds, as those of species that no training structure has bonded are not known.
 2. Contacts: two training structures, turned at random and pressed together, whose energy is that
    of both and of the screened repulsion between them. They are trained on as further structures.
    Their weight is little: it need only outweigh the ridge term where there are no data.
@@ -18,6 +19,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from ase import Atoms
+from ase.data import covalent_radii
 from ase.data.vdw_alvarez import vdw_radii
 from scipy.spatial.transform import Rotation
 
@@ -34,6 +36,10 @@ _NEAREST = (0.35, 0.6)
 #: Where the repulsion between them ends, likewise; hydrogen bonds are hardly longer.
 _TOUCHING = 0.75
 
+#: Part of the sum of two covalent radii that bonds are hardly ever shorter than (triple bonds of
+#: the second period have 0.75 to 0.8).
+_BOND = 0.8
+
 #: How far off each other's centre two structures meet, relative to the extent of the first one.
 _OFFSET = 0.5
 
@@ -42,6 +48,25 @@ _UNKNOWN_RADIUS = 2.0
 
 #: Steps by which structures are brought together, Angstrom.
 _STEP = 0.02
+
+
+def repulsion_onset(
+    samples: Sequence[EnergySample], numbers: Sequence[int], cutoff: float
+) -> torch.Tensor:
+    """Distances from which on there is no repulsion, Angstrom: (n_species, n_species).
+
+    Parameters
+    ----------
+    samples
+        The training part.
+    numbers
+        Atomic numbers of the species.
+    cutoff
+        Of the pairs, Angstrom.
+    """
+    radii = torch.from_numpy(covalent_radii[list(numbers)])
+    bonds = (_BOND * (radii[:, None] + radii)).clamp(max=cutoff)
+    return torch.minimum(least_distances(samples, len(numbers), cutoff), bonds)
 
 
 def least_distances(samples: Sequence[EnergySample], n_species: int, cutoff: float) -> torch.Tensor:

@@ -32,7 +32,7 @@ from .closed_form import (
     normal_equations,
     set_weights,
 )
-from .repulsion import least_distances, make_contacts, repulsion_forces
+from .repulsion import make_contacts, repulsion_forces, repulsion_onset
 from .samples import EnergySample, prepare_energies
 
 Say = Callable[[str], None]
@@ -238,7 +238,7 @@ def new_energy(
     repulsion = None
     if options.repulsion:
         cutoff = network.expansion.table.cutoff
-        onset = least_distances(training, len(basis.species), cutoff)
+        onset = repulsion_onset(training, basis.species, cutoff)
         repulsion = NuclearRepulsion(basis.species, onset)
     head = EnergyHead(network.expansion, options.architecture(), repulsion)
     table, seen = network.expansion.table, [*training, *contacts]
