@@ -75,7 +75,7 @@ def main() -> None:
         path = train(parts, basis, model_options, options, Path(folder))
         print(f"test part: {evaluate_energies(load_model(path, 'cpu'), parts[2])}")
         run_dynamics(parts[2], path, arguments.steps)
-        run_others(parts[2][1:] + parts[1], path, arguments.steps)
+        run_others(parts[2] + parts[1], path, arguments.steps)
         if arguments.save:
             shutil.copy(path, arguments.save)
 
@@ -157,7 +157,7 @@ def run_dynamics(references: Sequence[Reference], path: Path, steps: int) -> Non
 
 def run_others(references: Sequence[Reference], path: Path, steps: int, count: int = 8) -> None:
     """Some more structures: how long, how well energy is conserved, how near molecules come."""
-    chosen = [r.atoms for r in references if len(r.atoms) >= 6][:count]
+    chosen = [r.atoms for r in references if len(r.atoms) >= 6][1 : count + 1]
     for atoms in chosen:
         positions, energies = nve(atoms, RhoCalculator(path, device="cpu"), steps)
         heavy = positions[:, atoms.numbers > 1]
