@@ -9,6 +9,7 @@ dynamics at constant energy through RhoCalculator and through metatomic's own ca
 """
 
 import argparse
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from ase_rholearn.references.reference import Reference
 from ase_rholearn.torchscript import quiet_torchscript
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.evaluation import evaluate_energies
+from ase_rholearn.training.learning.energies.repulsion import make_contacts
 from ase_rholearn.training.learning.energies.samples import prepare_energies
 from ase_rholearn.training.learning.energies.stage import (
     composition_errors,
@@ -52,10 +54,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=MODELS / "water-pbe" / "work" / "energies")
     parser.add_argument("--epochs", type=int, default=0, help="of gradient training")
     parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--bare", action="store_true", help="without repulsion and contacts")
+    parser.add_argument("--save", type=Path, help="where to keep the model")
     parser.add_argument("--seed", type=int, default=0, help="of the split")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     options = EnergyTrainingOptions(epochs=arguments.epochs)
+    if arguments.bare:
+        options = options.model_copy(update={"repulsion": False, "contacts": 0})
     if arguments.water:
         references, basis = water(arguments.water, arguments.work)
         parts = split(references, int(0.7 * len(references)), len(references) // 10, arguments.seed)
@@ -69,6 +75,9 @@ def main() -> None:
         path = train(parts, basis, model_options, options, Path(folder))
         print(f"test part: {evaluate_energies(load_model(path, 'cpu'), parts[2])}")
         run_dynamics(parts[2], path, arguments.steps)
+        run_others(parts[2] + parts[1], path, arguments.steps)
+        if arguments.save:
+            shutil.copy(path, arguments.save)
 
 
 def split(
@@ -97,8 +106,14 @@ def train(
     network = build_network(model_options.network(), basis)
     begin = time.process_time()
     samples = [prepare_energies(part, network.expansion, basis) for part in parts]
+    contacts = prepare_energies(
+        make_contacts(parts[0].__getitem__, range(len(parts[0])), options.contacts),
+        network.expansion,
+        basis,
+        options.contact_weight,
+    )
     prepared = time.process_time()
-    head, ridge = new_energy(network, samples[0], samples[1], options, basis)
+    head, ridge = new_energy(network, samples[0], samples[1], options, basis, contacts=contacts)
     solved = time.process_time()
     print(f"{len(samples[0])} training, {len(samples[2])} test structures; ridge term {ridge}")
     print(f"CPU time: samples {prepared - begin:.0f} s, closed form {solved - prepared:.0f} s")
@@ -106,7 +121,7 @@ def train(
     print(f"composition alone, no forces: {nothing}")
     print(f"closed form:                  {energy_errors(head, samples[2])}")
     if options.epochs:
-        refine_energy(head, samples[0], samples[1], options, folder, seed=0)
+        refine_energy(head, samples[0], samples[1], options, folder, 0, contacts=contacts)
         print(f"gradient training:            {energy_errors(head, samples[2])}")
     path = folder / "model.pt"
     export_model(network, basis, ModelCard("benchmark"), path, dtype="float64", energy=head)
@@ -138,6 +153,21 @@ def run_dynamics(references: Sequence[Reference], path: Path, steps: int) -> Non
         apart = np.abs(first[: end + 1] - second[: end + 1]).max()
         print(f"positions of both over {end} steps: {apart:.1e} Angstrom apart at most")
     print(f"farthest that an atom moved: {np.abs(first - first[0]).max():.2f} Angstrom")
+
+
+def run_others(references: Sequence[Reference], path: Path, steps: int, count: int = 8) -> None:
+    """Some more structures: how long, how well energy is conserved, how near molecules come."""
+    chosen = [r.atoms for r in references if len(r.atoms) >= 6][1 : count + 1]
+    for atoms in chosen:
+        positions, energies = nve(atoms, RhoCalculator(path, device="cpu"), steps)
+        heavy = positions[:, atoms.numbers > 1]
+        distances = np.linalg.norm(heavy[:, :, None] - heavy[:, None], axis=-1)
+        distances[distances == 0] = np.inf
+        print(
+            f"{atoms.get_chemical_formula()}: {len(energies) - 1} steps, fluctuation "
+            f"{1e3 * energies.std():.2f} meV, heavy atoms {distances.min():.2f} Angstrom apart "
+            f"at least ({distances[0].min():.2f} at the start)"
+        )
 
 
 def nve(start: Atoms, calculator: Calculator, steps: int) -> tuple[np.ndarray, np.ndarray]:

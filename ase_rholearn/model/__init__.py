@@ -14,6 +14,7 @@ from .files import (
 )
 from .network import DensityNetwork, NeighborDensity, NetworkOptions, build_network
 from .potential import Potential
+from .repulsion import NuclearRepulsion
 from .uncertainty import OutsideTrainingWarning, PredictedUncertainty
 from .wrapper import ENERGY, OUTPUT
 
@@ -28,6 +29,7 @@ __all__ = [
     "ModelFileError",
     "NeighborDensity",
     "NetworkOptions",
+    "NuclearRepulsion",
     "OutsideTrainingWarning",
     "Potential",
     "PredictedUncertainty",

@@ -6,7 +6,8 @@ exactly. The features f are invariants, shared by all species: channels of the e
 part, which make pair energies; scalar products of two channels of each l, which make three-body
 energies; and cosines of random or learned projections of these (A. Rahimi and B. Recht, Adv.
 Neural Inf. Process. Syst. 20, 1177 (2007)). The energy has continuous forces, and nothing beyond
-the cutoff changes it.
+the cutoff changes it. What no training structure tells, that nuclei repel each other, may be added
+as a pair potential, see :mod:`ase_rholearn.model.repulsion`.
 
 Everything here can be compiled by TorchScript and depends on nothing but torch.
 """
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 
 from .network import Expansion
+from .repulsion import NuclearRepulsion
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,20 @@ class EnergyHead(torch.nn.Module):
         The one that its input comes from; the head keeps no reference to it.
     options
         Architecture.
+    repulsion
+        Pair potential that comes on top of what is learned; left out: none.
     """
 
     lone: torch.Tensor
 
-    def __init__(self, expansion: Expansion, options: EnergyOptions) -> None:
+    def __init__(
+        self,
+        expansion: Expansion,
+        options: EnergyOptions,
+        repulsion: NuclearRepulsion | None = None,
+    ) -> None:
         super().__init__()
+        self.repulsion = repulsion
         self.l_max = expansion.l_max
         n_in, n_species = expansion.size, expansion.n_species
         self.n_invariants = options.pairs + (self.l_max + 1) * options.products
@@ -90,7 +100,7 @@ class EnergyHead(torch.nn.Module):
         self.register_buffer("lone", lone.to(torch.float64))
 
     def forward(self, expansion: torch.Tensor, species: torch.Tensor) -> torch.Tensor:
-        """Energies of atoms.
+        """Energies of atoms, without the repulsion.
 
         Parameters
         ----------
@@ -106,6 +116,19 @@ class EnergyHead(torch.nn.Module):
         """
         features = self.features(expansion) - self.features(self.lone)[species]
         return (features * self.weight[species]).sum(dim=1) + self.baseline[species]
+
+    def repel(
+        self,
+        species: torch.Tensor,
+        centers: torch.Tensor,
+        neighbors: torch.Tensor,
+        vectors: torch.Tensor,
+    ) -> torch.Tensor:
+        """The repulsion's part of the energies, eV: (n_atoms,); zero where there is none."""
+        if self.repulsion is None:
+            return torch.zeros(species.shape[0], dtype=vectors.dtype, device=vectors.device)
+        total: torch.Tensor = self.repulsion(species, centers, neighbors, vectors)
+        return total
 
     def features(self, expansion: torch.Tensor) -> torch.Tensor:
         """Invariants, and cosines of their projections: (n_atoms, n_features)."""

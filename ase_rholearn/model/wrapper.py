@@ -114,7 +114,7 @@ class CoefficientModel(torch.nn.Module):
             expansion = self.expansion(self.output in outputs, species, used, used_vectors)
             if with_energy:
                 per_atom = outputs[self.energy_output].sample_kind == "atom"
-                energies = self.energies(expansion, species, used_vectors)[selected]
+                energies = self.energies(expansion, species, used, used_vectors)[selected]
                 block = energy_block(energies, samples[selected], per_atom)
                 zero = torch.zeros((1, 1), dtype=torch.int32, device=species.device)
                 result[self.energy_output] = TensorMap(Labels(["_"], zero), [block])
@@ -137,15 +137,19 @@ class CoefficientModel(torch.nn.Module):
         return expansion
 
     def energies(
-        self, expansion: torch.Tensor, species: torch.Tensor, vectors: torch.Tensor
+        self,
+        expansion: torch.Tensor,
+        species: torch.Tensor,
+        pairs: torch.Tensor,
+        vectors: torch.Tensor,
     ) -> torch.Tensor:
         """Energies of all atoms, eV: (n_atoms,)."""
         energy = self.energy
         assert energy is not None
         # messages come last; an atom without neighbours has a gradient too, which is zero
         without = expansion[:, :, : self.network.expansion.size]
-        total: torch.Tensor = energy(without, species) + 0.0 * vectors.sum()
-        return total
+        learned: torch.Tensor = energy(without, species) + 0.0 * vectors.sum()
+        return learned + energy.repel(species, pairs[:, 0], pairs[:, 1], vectors)
 
     def uncertain(
         self,

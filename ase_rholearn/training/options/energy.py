@@ -32,6 +32,15 @@ class EnergyTrainingOptions(Section):
         min_length=1,
         description="ridge terms to try; the validation part decides",
     )
+    repulsion: bool = Field(
+        True, description="of nuclei that come nearer than in bonds and in training structures"
+    )
+    contacts: int = Field(
+        100, ge=0, description="pairs of training structures pressed together, to train on too"
+    )
+    contact_weight: float = Field(
+        0.001, gt=0, description="what each of them counts, relative to a training structure"
+    )
     free_atoms: dict[str, float] = Field(
         default_factory=dict, description="energies of atoms by symbol, eV; left out: fitted"
     )

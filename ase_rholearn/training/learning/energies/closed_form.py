@@ -5,9 +5,10 @@
    products are random features of a Gaussian process for three-body energies.
 2. The weights minimise
 
-       sum_s [ (energy_weight dE_s)^2 / n_s + |dF_s|^2 ] + ridge sum_zz' w_z K^-1_zz' w_z'
+       sum_s g_s [ (energy_weight dE_s)^2 / n_s + |dF_s|^2 ] + ridge sum_zz' w_z K^-1_zz' w_z'
 
-   with K = 1 + share: what is learned of one species is expected of the others too.
+   with g_s what structure s counts, dE and dF what the repulsion leaves of the errors, and
+   K = 1 + share: what is learned of one species is expected of the others too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 
 from ....model.energy import EnergyHead
 from ....model.network.radial import RadialTable
+from .repulsion import repulsion_forces
 from .samples import EnergySample
 
 #: Distances that the random functions are drawn on, Angstrom, from the closest that atoms come.
@@ -244,13 +246,16 @@ def _equations(
         energies = _energy_rows(head, sample, index, len(present))
         forces = _force_rows(head, sample, index, len(present))
         composition = sample.composition(len(head.baseline))
-        targets = sample.energies - composition @ head.baseline
-        weights = energy_weight / sample.counts.sqrt()
+        repelled, pushed = repulsion_forces(head, sample)
+        targets = sample.energies - repelled - composition @ head.baseline
+        weights = energy_weight * (sample.weights / sample.counts).sqrt()
         energies = torch.cat([energies, composition[:, present]], dim=1) * weights[:, None]
         forces = torch.cat([forces, forces.new_zeros((len(forces), len(present)))], dim=1)
         known = ~sample.forces.isnan().flatten()
-    rows = torch.cat([energies, forces[known]])
-    return rows, torch.cat([targets * weights, sample.forces.flatten()[known]])
+        sizes = sample.weights.sqrt()[sample.systems].repeat_interleave(3)[known]
+    rows = torch.cat([energies, sizes[:, None] * forces[known]])
+    left = (sample.forces - pushed).flatten()[known]
+    return rows, torch.cat([targets * weights, sizes * left])
 
 
 def _energy_rows(

@@ -33,6 +33,8 @@ class EnergySample:
         (n_atoms, (l_max + 1)^2, n_in).
     centers, neighbors
         Pairs within the cutoff, both directions: (n_pairs,) each.
+    vectors
+        From centre to neighbour, Angstrom: (n_pairs, 3).
     slopes
         Derivatives of what a neighbour adds to its species' channels of the centre's expansion,
         per Angstrom of each direction; single precision: (n_pairs, (l_max + 1)^2, n_radial, 3).
@@ -40,6 +42,8 @@ class EnergySample:
         eV: (n_structures,).
     forces
         eV/Angstrom: (n_atoms, 3); NaN where there are none.
+    weights
+        How much each structure counts in training: (n_structures,).
     """
 
     species: torch.Tensor
@@ -47,9 +51,11 @@ class EnergySample:
     expansion: torch.Tensor
     centers: torch.Tensor
     neighbors: torch.Tensor
+    vectors: torch.Tensor
     slopes: torch.Tensor
     energies: torch.Tensor
     forces: torch.Tensor
+    weights: torch.Tensor
 
     @property
     def counts(self) -> torch.Tensor:
@@ -73,14 +79,16 @@ class EnergySample:
             expansion=torch.cat([s.expansion for s in samples]),
             centers=torch.cat([s.centers + start for s, start, _ in shifted]),
             neighbors=torch.cat([s.neighbors + start for s, start, _ in shifted]),
+            vectors=torch.cat([s.vectors for s in samples]),
             slopes=torch.cat([s.slopes for s in samples]),
             energies=torch.cat([s.energies for s in samples]),
             forces=torch.cat([s.forces for s in samples]),
+            weights=torch.cat([s.weights for s in samples]),
         )
 
 
 def prepare_energies(
-    references: Iterable[Reference], expansion: Expansion, basis: Basis
+    references: Iterable[Reference], expansion: Expansion, basis: Basis, weight: float = 1.0
 ) -> list[EnergySample]:
     """Samples of the references that have an energy.
 
@@ -92,11 +100,15 @@ def prepare_energies(
         Of the network.
     basis
         Its species are those of the expansion.
+    weight
+        How much each structure counts in training.
     """
-    return [_sample(r, expansion, basis) for r in references if r.energy is not None]
+    return [_sample(r, expansion, basis, weight) for r in references if r.energy is not None]
 
 
-def _sample(reference: Reference, expansion: Expansion, basis: Basis) -> EnergySample:
+def _sample(
+    reference: Reference, expansion: Expansion, basis: Basis, weight: float
+) -> EnergySample:
     atoms = reference.atoms
     found = neighbors_of(basis, atoms, expansion.table.cutoff)
     species, centers, neighbors, vectors = found
@@ -112,9 +124,11 @@ def _sample(reference: Reference, expansion: Expansion, basis: Basis) -> EnergyS
         expansion=values,
         centers=centers,
         neighbors=neighbors,
+        vectors=vectors,
         slopes=slopes.to(torch.float32),
         energies=torch.tensor([reference.energy], dtype=torch.float64),
         forces=forces,
+        weights=torch.tensor([weight], dtype=torch.float64),
     )
 
 

@@ -23,7 +23,7 @@ from ase.data import atomic_numbers
 
 from ....basis import Basis
 from ....files import append_json, atomic_write, temporary_sibling
-from ....model import DensityNetwork, EnergyHead
+from ....model import DensityNetwork, EnergyHead, NuclearRepulsion
 from ...data import DataSet
 from ...options.energy import EnergyTrainingOptions
 from .closed_form import (
@@ -32,6 +32,7 @@ from .closed_form import (
     normal_equations,
     set_weights,
 )
+from .repulsion import make_contacts, repulsion_forces, repulsion_onset
 from .samples import EnergySample, prepare_energies
 
 Say = Callable[[str], None]
@@ -112,18 +113,26 @@ def train_energies(
         raise ValueError(
             f"{dataset.folder}: no training structure has an energy; leave out the section energy"
         )
+    contacts = prepare_energies(
+        make_contacts(dataset.load, split["training"], options.contacts, seed),
+        network.expansion,
+        dataset.basis,
+        options.contact_weight,
+    )
     judged = validation or training
     name = f"{'validation' if validation else 'training'} error"
 
     start = output / "energy-start.pt"
     if not _finished(start, options):
-        head, _ = new_energy(network, training, validation, options, dataset.basis, seed)
+        head, _ = new_energy(
+            network, training, validation, options, dataset.basis, seed, contacts=contacts
+        )
         _save(start, head, options)
     head = read_energy(start, network)
     errors = energy_errors(head, judged)
     say(f"energies, closed form: {name} {errors}")
     if options.epochs > 0:
-        refine_energy(head, training, validation, options, output, seed)
+        refine_energy(head, training, validation, options, output, seed, contacts=contacts)
         refined = energy_errors(head, judged)
         say(f"energies, gradient training: {name} {refined}")
         if refined.loss(options.energy_weight) < errors.loss(options.energy_weight):
@@ -163,8 +172,13 @@ def read_energy(path: Path, network: DensityNetwork) -> EnergyHead:
     """The energies of a file of this stage."""
     content = torch.load(path, weights_only=True)
     options = EnergyTrainingOptions.model_validate(content["options"])
-    head = EnergyHead(network.expansion, options.architecture())
-    head.load_state_dict(content["state"])
+    state = content["state"]
+    repulsion = None
+    if "repulsion.onset" in state:  # runs of before had none
+        numbers = state["repulsion.charges"].to(torch.long).tolist()
+        repulsion = NuclearRepulsion(numbers, state["repulsion.onset"])
+    head = EnergyHead(network.expansion, options.architecture(), repulsion)
+    head.load_state_dict(state)
     return head
 
 
@@ -173,7 +187,8 @@ def predict_energies(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Energies (n_structures,), eV, and forces (n_atoms, 3), eV/Angstrom.
 
-    With ``create_graph`` the forces can be differentiated with respect to weights.
+    The repulsion is part of both. With ``create_graph`` the forces can be differentiated with
+    respect to weights.
     """
     expansion = sample.expansion.detach().requires_grad_()
     atoms = head(expansion, sample.species)
@@ -182,10 +197,9 @@ def predict_energies(
     by_species = gradient.reshape(*gradient.shape[:2], -1, n_radial)
     along = by_species[sample.centers, :, sample.species[sample.neighbors]]  # [pair, lm, n]
     pairs = torch.einsum("pan,panc->pc", along, sample.slopes.to(along.dtype))
-    forces = torch.zeros_like(sample.forces)
+    energies, forces = repulsion_forces(head, sample)
     forces = forces.index_add(0, sample.centers, pairs).index_add(0, sample.neighbors, -pairs)
-    energies = torch.zeros_like(sample.energies).index_add(0, sample.systems, atoms)
-    return energies, forces
+    return energies.index_add(0, sample.systems, atoms), forces
 
 
 def energy_errors(head: EnergyHead, samples: Sequence[EnergySample]) -> EnergyErrors:
@@ -214,11 +228,22 @@ def new_energy(
     options: EnergyTrainingOptions,
     basis: Basis,
     seed: int = 0,
+    *,
+    contacts: Sequence[EnergySample] = (),
 ) -> tuple[EnergyHead, float]:
-    """Energies in closed form, and the ridge term that was best on the validation part."""
-    head = EnergyHead(network.expansion, options.architecture())
-    initialize_energy(head, network.expansion.table, training, options.prior(), seed)
-    ridge = solve_energy(head, training, validation, options, basis)
+    """Energies in closed form, and the ridge term that was best on the validation part.
+
+    Contacts are trained on as the training part is, but not judged by.
+    """
+    repulsion = None
+    if options.repulsion:
+        cutoff = network.expansion.table.cutoff
+        onset = repulsion_onset(training, basis.species, cutoff)
+        repulsion = NuclearRepulsion(basis.species, onset)
+    head = EnergyHead(network.expansion, options.architecture(), repulsion)
+    table, seen = network.expansion.table, [*training, *contacts]
+    initialize_energy(head, table, seen, options.prior(), seed)
+    ridge = solve_energy(head, training, validation, options, basis, contacts=contacts)
     return head, ridge
 
 
@@ -228,6 +253,8 @@ def solve_energy(
     validation: Sequence[EnergySample],
     options: EnergyTrainingOptions,
     basis: Basis,
+    *,
+    contacts: Sequence[EnergySample] = (),
 ) -> float:
     """Weights in closed form, in place, with the best ridge term, which is returned."""
     fixed = bool(options.free_atoms)
@@ -238,7 +265,7 @@ def solve_energy(
     )
     with torch.no_grad():
         head.baseline.copy_(atoms)
-    equations = normal_equations(head, training, options.energy_weight)
+    equations = normal_equations(head, [*training, *contacts], options.energy_weight)
     # without a validation part only the middle of the list can be trusted
     ridges = options.ridges if validation else options.ridges[len(options.ridges) // 2 :][:1]
     found = []
@@ -259,14 +286,17 @@ def refine_energy(
     options: EnergyTrainingOptions,
     output: Path,
     seed: int,
+    *,
+    contacts: Sequence[EnergySample] = (),
 ) -> None:
     """Gradient training in place; the best epoch by validation error is kept."""
-    state = _Refinement.begin(head, options, len(training), seed)
+    seen = [*training, *contacts]
+    state = _Refinement.begin(head, options, len(seen), seed)
     checkpoint = output / "energy-checkpoint.pt"
     if _finished(checkpoint, options):
         state.load(torch.load(checkpoint, weights_only=True))
     while state.epoch < options.epochs:
-        state.run_epoch(training)
+        state.run_epoch(seen)
         errors = energy_errors(head, validation or training)
         state.remember(errors.loss(options.energy_weight))
         with temporary_sibling(checkpoint) as temporary:
@@ -343,8 +373,8 @@ def energy_loss(head: EnergyHead, batch: EnergySample, energy_weight: float) -> 
     energies, forces = predict_energies(head, batch, create_graph=True)
     known = ~batch.forces.isnan()
     squares = ((energies - batch.energies) * energy_weight).square() / batch.counts
-    residual = (forces - batch.forces)[known]
-    return (squares.sum() + residual.square().sum()) / (3 * len(batch.species))
+    residual = (batch.weights[batch.systems, None] * (forces - batch.forces).square())[known]
+    return ((batch.weights * squares).sum() + residual.sum()) / (3 * len(batch.species))
 
 
 def _restart(head: EnergyHead, atoms: torch.Tensor, solution: torch.Tensor) -> None:
