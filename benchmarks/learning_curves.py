@@ -3,8 +3,8 @@
 For each number of training structures N, every model is trained on the first N of one random order
 and judged on the same test structures, which share no molecule with the others where the data set
 names molecules. The linear model maps lambda-SOAP features (512 components of those of the 16
-leading channels of each l) to coefficients, in closed form and in the same metric; its ridge term
-is the best of five on the validation part. Runs are kept and gone on with. Run
+leading channels of each l) to coefficients, in closed form and in the same metric. The ridge terms
+of all are the best of five on the validation part. Runs are kept and gone on with. Run
 
     python benchmarks/learning_curves.py organic
     python benchmarks/learning_curves.py water    # after bash models/water-pbe/rebuild.sh
@@ -52,6 +52,7 @@ class Set:
     sizes: tuple[int, ...]
     cutoff: float
     test: float
+    ridges: tuple[float, ...] = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
 
 
 MONOMERS = "monomers"
@@ -59,11 +60,10 @@ MONOMERS = "monomers"
 SETS = {
     "organic": Set(MODELS / "organic-pbe" / "data", "smiles", (64, 128, 256), 4.0, 0.2),
     "water": Set(MODELS / "water-pbe" / "work" / "data", None, (30, 60, 120, 240), 4.5, 0.15),
-    MONOMERS: Set(Path("data"), None, (50, 100, 200, 400), 3.0, 0.2),
+    MONOMERS: Set(
+        Path("data"), None, (50, 100, 200, 400), 3.0, 0.2, (1e-13, 1e-11, 1e-9, 1e-7, 1e-5)
+    ),
 }
-
-#: Ridge terms that the linear model chooses from.
-RIDGES = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
 
 LINEAR = "linear"
 
@@ -100,13 +100,14 @@ def parts(dataset: DataSet, chosen: Set) -> dict[str, list[str]]:
     return {**split, "training": [split["training"][i] for i in order]}
 
 
-def sections(name: str, cutoff: float) -> dict[str, Any]:
+def sections(name: str, chosen: Set) -> dict[str, Any]:
     """Options of a model."""
+    start = {"ridge": list(chosen.ridges), "iterations": 60}
     if name != LINEAR:
-        return {"model": {"preset": name, "cutoff": cutoff}}
+        return {"model": {"preset": name, "cutoff": chosen.cutoff}, "start": start}
     return {
-        "model": {"tensors": 0, "linear": True, "channels": CHANNELS, "cutoff": cutoff},
-        "start": {"ridge": list(RIDGES), "components": 512, "iterations": 60},
+        "model": {"tensors": 0, "linear": True, "channels": CHANNELS, "cutoff": chosen.cutoff},
+        "start": {**start, "components": 512},
         "gradient": {"epochs": 0},
     }
 
@@ -125,7 +126,7 @@ def run(
     """Errors of a model trained on ``size`` structures."""
     file = work / f"split-{size}.json"
     write_split(file, {**split, "training": split["training"][:size]})
-    made = sections(name, chosen.cutoff)
+    made = sections(name, chosen)
     if epochs is not None and name != LINEAR:
         made["gradient"] = {"epochs": epochs}
     options = TrainOptions.model_validate(
