@@ -207,6 +207,17 @@ def test_changed_options_are_refused(run: Any, plan: Any, tmp_path: Path) -> Non
     assert train(moved) == folder / "network.pt"
 
 
+def test_runs_from_before_an_option_go_on(run: Any, plan: Any, tmp_path: Path) -> None:
+    """What their files do not say has the default."""
+    folder = tmp_path / "run"
+    shutil.copytree(run.options.output, folder)
+    written = yaml.safe_load((folder / "options.yaml").read_text())
+    for section, option in (("model", "products"), ("model", "depth"), ("gradient", "start_ridge")):
+        del written[section][option]
+    (folder / "options.yaml").write_text(yaml.safe_dump(written))
+    assert train(plan(folder)) == folder / "network.pt"
+
+
 def test_missing_data_set(plan: Any, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nothing holds no data set .* generate one first"):
         train(plan(tmp_path / "r", dataset=tmp_path / "nothing"))

@@ -250,8 +250,10 @@ def _prepare_folder(options: TrainOptions, dataset: DataSet) -> dict[str, list[s
     relevant = _relevant(options.model_dump(mode="json"))
     options_file, split_file = output / "options.yaml", output / "split.json"
     if options_file.exists():
-        previous = _relevant(yaml.safe_load(options_file.read_text()))
-        changed = [key for key in relevant if previous.get(key) != relevant[key]]
+        # options that have come since have the defaults
+        previous = TrainOptions.model_validate(yaml.safe_load(options_file.read_text()))
+        kept = _relevant(previous.model_dump(mode="json"))
+        changed = [key for key in relevant if kept[key] != relevant[key]]
         if changed:
             raise ValueError(
                 f"{output} holds a run with other options ({', '.join(changed)}): choose another "
