@@ -33,8 +33,14 @@ _SMALLEST_GAP = 0.2
 #: Steps of the optimiser from one set of orbitals.
 _STEPS = 20
 
+#: Fock matrices after which another filling must have led to a lower energy.
+_TRIAL = 40
+
 #: Density matrices that differ by less are the same.
 _SAME = 1e-13
+
+#: Fock matrices that one line search may take.
+_LINE_SEARCH = 25
 
 #: A minimum is another one if its energy is lower by this, Hartree.
 _LOWER = 1e-7
@@ -99,8 +105,9 @@ def minimize_energy(
 ) -> Minimum:
     """Minimise the energy of a closed-shell molecule in its orbital basis.
 
-    Slower than a self-consistent field that converges, by a factor of 2 to 4 in Fock
-    matrices, and for those that do not.
+    For structures whose self-consistent field does not converge; for others it needs about as
+    many Fock matrices. Where an empty orbital of the minimum lies below an occupied one, other
+    fillings are tried too, and the lowest energy is kept.
 
     Parameters
     ----------
@@ -136,14 +143,10 @@ def minimize_energy(
     )
     point = _minimum(evaluate, orbitals, n_occupied, tolerance, max_evaluations)
     while point.gap < 0 and evaluate.count < max_evaluations:
-        tries = [
-            _minimum(evaluate, other, n_occupied, tolerance, max_evaluations)
-            for other in _other_fillings(point)
-        ]
-        best = min(tries, key=lambda one: one.energy)
-        if best.energy > point.energy - _LOWER:
+        lower = _lower_filling(evaluate, point, tolerance, max_evaluations)
+        if lower is None:
             break
-        point = best
+        point = lower
     return Minimum(
         point.energy,
         point.orbitals,
@@ -269,10 +272,32 @@ def _minimum(
     """Where the way down from some orbitals ends."""
     while True:
         point = _Point.of(evaluate, orbitals, n_occupied)
-        left = max_evaluations - evaluate.count
-        if point.gradient < tolerance or left <= 0:
+        before = evaluate.count
+        if point.gradient < tolerance or before >= max_evaluations:
             return point
-        orbitals = _descend(evaluate, point, tolerance, left)
+        orbitals = _descend(evaluate, point, tolerance, max_evaluations)
+        if evaluate.count == before:  # no step is small enough: the energy's digits are used up
+            return point
+
+
+def _lower_filling(
+    evaluate: _Counted, point: _Point, tolerance: float, max_evaluations: int
+) -> _Point | None:
+    """A minimum of lower energy, if another filling leads to one within some steps."""
+    tries = [
+        _minimum(
+            evaluate,
+            orbitals,
+            point.n_occupied,
+            tolerance,
+            min(max_evaluations, evaluate.count + _TRIAL),
+        )
+        for orbitals in _other_fillings(point)
+    ]
+    best = min(tries, key=lambda one: one.energy)
+    if best.energy > point.energy - _LOWER:
+        return None
+    return _minimum(evaluate, best.orbitals, best.n_occupied, tolerance, max_evaluations)
 
 
 def _other_fillings(point: _Point) -> list[np.ndarray]:
@@ -290,15 +315,18 @@ def _other_fillings(point: _Point) -> list[np.ndarray]:
     return [filled, mixed]
 
 
-def _descend(evaluate: EnergyAndFock, point: _Point, tolerance: float, left: int) -> np.ndarray:
+def _descend(
+    evaluate: _Counted, point: _Point, tolerance: float, max_evaluations: int
+) -> np.ndarray:
     """Orbitals of lower energy, after some steps of L-BFGS."""
     scale, start = point.scale, torch.from_numpy(point.orbitals)
     y = torch.zeros_like(scale, requires_grad=True)
+    # one step at a time, which the optimiser goes on from; when to stop is decided here
     optimiser = torch.optim.LBFGS(
         [y],
-        max_iter=_STEPS,
-        max_eval=left,
-        tolerance_grad=0.2 * tolerance,  # of the largest; of all together it is checked above
+        max_iter=1,
+        max_eval=_LINE_SEARCH,
+        tolerance_grad=0.0,
         tolerance_change=0.0,
         history_size=_STEPS,
         line_search_fn="strong_wolfe",
@@ -311,7 +339,12 @@ def _descend(evaluate: EnergyAndFock, point: _Point, tolerance: float, left: int
         energy.backward()
         return energy.detach()
 
-    optimiser.step(closure)
+    for _ in range(_STEPS):
+        optimiser.step(closure)
+        closure()  # the gradient where the line search ended; mostly from memory
+        assert y.grad is not None
+        if torch.linalg.norm(y.grad * scale) < tolerance or evaluate.count >= max_evaluations:
+            break
     with torch.no_grad():
         return (start @ _rotation(y / scale)).numpy()
 
