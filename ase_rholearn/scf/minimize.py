@@ -107,7 +107,8 @@ def minimize_energy(
 
     For structures whose self-consistent field does not converge; for others it needs about as
     many Fock matrices. Where an empty orbital of the minimum lies below an occupied one, other
-    fillings are tried too, and the lowest energy is kept.
+    fillings are tried too, and the lowest energy is kept. A saddle point without such a pair of
+    orbitals, which symmetry may lead to, is not noticed.
 
     Parameters
     ----------
