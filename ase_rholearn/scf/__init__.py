@@ -3,7 +3,7 @@
 Energy functionals as code to differentiate are in :mod:`ase_rholearn.scf.functionals`.
 """
 
-from .guess import GuessWarning, initial_guess
+from .guess import GuessWarning, initial_guess, write_checkpoint
 from .kohn_sham import kohn_sham_matrix, one_shot_orbitals
 from .minimize import Minimum, minimize_energy
 
@@ -14,4 +14,5 @@ __all__ = [
     "kohn_sham_matrix",
     "minimize_energy",
     "one_shot_orbitals",
+    "write_checkpoint",
 ]

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
 from ase import Atoms, units
 
 from ..density import Density
+from ..files import temporary_sibling
 from .kohn_sham import density_on_grid, kohn_sham_matrix, quadrature
 
 #: Of the start's Coulomb potential; universal, and small.
@@ -44,7 +46,7 @@ def initial_guess(
     mean_field: Any,
     density: Density | Predictor | str | os.PathLike[str],
     *,
-    grid_level: int = 0,
+    grid_level: int = 1,
     check: bool = True,
 ) -> np.ndarray:
     """Density matrix to start a calculation from: ``mf.kernel(dm0=initial_guess(mf, rho))``.
@@ -57,8 +59,8 @@ def initial_guess(
     density
         Of its molecule; or what predicts it: a calculator, a shipped model's name, a model file.
     grid_level
-        PySCF's quadrature grid for exchange and correlation. The coarsest is good enough for a
-        start.
+        PySCF's quadrature grid for exchange and correlation. Finer ones save no further cycles,
+        the coarsest loses one or two.
     check
         Whether to look at the start, and to take PySCF's own where it would be the better one.
 
@@ -73,30 +75,81 @@ def initial_guess(
         An object that is not one of a molecule, other atoms than those of the density, an
         all-electron density where there are core potentials, species that a model does not know.
     """
-    molecule = _molecule_of(mean_field)
-    rho = _density_of(density, molecule)
-    fock = kohn_sham_matrix(
-        molecule,
-        rho,
-        start_functional(mean_field),
-        grid_level=grid_level,
-        coulomb_basis=COULOMB_BASIS,
-    )
-    start = _occupied(mean_field, fock)
-    if not check or density_change(molecule, rho, start, grid_level=grid_level) < _SUSPICIOUS:
-        return start
-    usual = np.asarray(mean_field.get_init_guess())
-    norms = [commutator_norm(mean_field, dm) for dm in (start, usual)]
-    if norms[0] < norms[1]:
-        return start
-    warnings.warn(
-        f"the density of {rho.atoms.get_chemical_formula()} is no good start: its commutator of "
-        f"Fock and density matrix is {norms[0]:.2g} Hartree, that of the usual start "
-        f"{norms[1]:.2g}, which is taken instead",
-        GuessWarning,
-        stacklevel=2,
-    )
-    return usual
+    rho = _density_of(density, _molecule_of(mean_field))
+    start = _orbitals(mean_field, rho, grid_level).density_matrix(mean_field)
+    usual = _better_start(mean_field, rho, start) if check else None
+    return start if usual is None else usual
+
+
+def write_checkpoint(
+    path: str | os.PathLike[str],
+    mean_field: Any,
+    density: Density | Predictor | str | os.PathLike[str],
+    *,
+    grid_level: int = 1,
+    check: bool = True,
+) -> None:
+    """Write a checkpoint that PySCF starts from: ``mf.kernel(mf.from_chk(path))``.
+
+    It holds the molecule and the orbitals of :func:`initial_guess`, from which PySCF also starts
+    calculations in other orbital bases. Where its own start is the better one, it holds the
+    orbitals of that start's Fock matrix.
+
+    Parameters
+    ----------
+    path
+        The file; it appears complete or not at all.
+    mean_field, density, grid_level, check
+        As for :func:`initial_guess`, which says what is refused, too.
+    """
+    from pyscf.scf import chkfile
+
+    rho = _density_of(density, _molecule_of(mean_field))
+    orbitals = _orbitals(mean_field, rho, grid_level)
+    if check:
+        usual = _better_start(mean_field, rho, orbitals.density_matrix(mean_field))
+        if usual is not None:
+            orbitals = Orbitals.of(mean_field, mean_field.get_fock(dm=usual))
+    with temporary_sibling(path) as temporary:
+        # energies of starts mean nothing
+        chkfile.dump_scf(
+            mean_field.mol,
+            str(temporary),
+            np.nan,
+            orbitals.energies,
+            orbitals.coefficients,
+            orbitals.occupations,
+        )
+
+
+@dataclass(frozen=True)
+class Orbitals:
+    """Orbitals of one Fock matrix, filled as a calculation fills them, in PySCF's shapes.
+
+    Attributes
+    ----------
+    energies
+        Hartree: (nmo,), or (2, nmo) for unrestricted calculations.
+    coefficients
+        (nao, nmo) or (2, nao, nmo).
+    occupations
+        As the energies.
+    """
+
+    energies: np.ndarray
+    coefficients: np.ndarray
+    occupations: np.ndarray
+
+    @classmethod
+    def of(cls, mean_field: Any, fock: np.ndarray) -> Orbitals:
+        """Diagonalise a Fock matrix; unrestricted calculations need one for each spin."""
+        energies, coefficients = mean_field.eig(fock, mean_field.get_ovlp())
+        occupations = mean_field.get_occ(energies, coefficients)
+        return cls(np.asarray(energies), np.asarray(coefficients), np.asarray(occupations))
+
+    def density_matrix(self, mean_field: Any) -> np.ndarray:
+        """(nao, nao), or (2, nao, nao)."""
+        return np.asarray(mean_field.make_rdm1(self.coefficients, self.occupations))
 
 
 def start_functional(mean_field: Any) -> str:
@@ -150,16 +203,16 @@ def commutator_norm(mean_field: Any, matrix: np.ndarray) -> float:
 
 
 def _molecule_of(mean_field: Any) -> Any:
-    from pyscf import gto, scf
+    from pyscf import scf
 
     molecule = getattr(mean_field, "mol", None)
-    if not isinstance(mean_field, scf.hf.SCF) or not isinstance(molecule, gto.Mole):
+    if hasattr(molecule, "lattice_vectors"):
+        raise ValueError("mean_field is periodic: starts are offered for molecules only")
+    if molecule is None or not isinstance(mean_field, scf.hf.SCF):
         raise ValueError(
             f"mean_field is a {type(mean_field).__name__}: give a Hartree-Fock or Kohn-Sham object "
             "of PySCF, such as dft.RKS(mol)"
         )
-    if hasattr(mean_field, "kpts") or hasattr(mean_field.mol, "lattice_vectors"):
-        raise ValueError("mean_field is periodic: starts are offered for molecules only")
     return molecule
 
 
@@ -180,11 +233,34 @@ def _density_of(density: Any, molecule: Any) -> Density:
     return cast("Predictor", density).get_density(atoms)
 
 
-def _occupied(mean_field: Any, fock: np.ndarray) -> np.ndarray:
-    """Density matrix of the orbitals of a Fock matrix, filled as the calculation fills them."""
+def _orbitals(mean_field: Any, density: Density, grid_level: int) -> Orbitals:
+    """Those of one diagonalisation; both spins see the same density."""
     from pyscf import scf
 
-    both = isinstance(mean_field, scf.uhf.UHF)
-    energies, orbitals = mean_field.eig((fock, fock) if both else fock, mean_field.get_ovlp())
-    occupations = mean_field.get_occ(energies, orbitals)
-    return np.asarray(mean_field.make_rdm1(orbitals, occupations))
+    fock = kohn_sham_matrix(
+        mean_field.mol,
+        density,
+        start_functional(mean_field),
+        grid_level=grid_level,
+        coulomb_basis=COULOMB_BASIS,
+    )
+    unrestricted = isinstance(mean_field, scf.uhf.UHF)
+    return Orbitals.of(mean_field, np.array([fock, fock]) if unrestricted else fock)
+
+
+def _better_start(mean_field: Any, density: Density, start: np.ndarray) -> np.ndarray | None:
+    """PySCF's own start if it is the better one, with a warning."""
+    if density_change(mean_field.mol, density, start) < _SUSPICIOUS:
+        return None
+    usual = np.asarray(mean_field.get_init_guess())
+    norms = [commutator_norm(mean_field, dm) for dm in (start, usual)]
+    if norms[0] < norms[1]:
+        return None
+    warnings.warn(
+        f"the density of {density.atoms.get_chemical_formula()} is no good start: its commutator "
+        f"of Fock and density matrix is {norms[0]:.2g} Hartree, that of PySCF's own start "
+        f"{norms[1]:.2g}, which is taken instead",
+        GuessWarning,
+        stacklevel=3,
+    )
+    return usual
