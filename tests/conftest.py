@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+
+from ase_rholearn import cli
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -29,3 +33,23 @@ def no_stray_output(request: pytest.FixtureRequest) -> Iterator[None]:
     printed = capture.readouterr()
     assert printed.out == "", f"stray output on stdout: {printed.out!r}"
     assert printed.err == "", f"stray output on stderr: {printed.err!r}"
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run the command in this process: status, stdout, stderr."""
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ase-rholearn", *map(str, arguments)])
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        captured = capfd.readouterr()
+        return status, captured.out, captured.err
+
+    return call

@@ -29,8 +29,8 @@ ALLOWED = {
     "__init__": HELPERS | {"basis", "density", "model", "calculator"},
 }
 
-#: ``Density.from_pyscf`` is a convenience that reaches up, when it is called.
-EXCEPTIONS = {("density/density.py", "references")}
+#: ``Density.from_pyscf`` and starts named by a model are conveniences that reach up when called.
+EXCEPTIONS = {("density/density.py", "references"), ("scf/guess.py", "calculator")}
 
 
 def room_of(path: Path) -> str:

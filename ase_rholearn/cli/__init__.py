@@ -6,7 +6,17 @@ import warnings
 
 import typer
 
-from . import charges, comparison, data, electrostatics, evaluation, fields, prediction, training
+from . import (
+    charges,
+    comparison,
+    data,
+    electrostatics,
+    evaluation,
+    fields,
+    prediction,
+    seed,
+    training,
+)
 
 app = typer.Typer(
     name="ase-rholearn",
@@ -34,6 +44,7 @@ for command in (
 ):
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(data.app, name="data")
+app.add_typer(seed.app, name="seed")
 
 #: How warnings begin of structures that a model does not know, of which each is to be seen.
 _UNKNOWN = ".* has atoms whose bonds are unlike"

@@ -1,5 +1,18 @@
-"""From a density to DFT: the Kohn-Sham matrix of a density, and one diagonalisation."""
+"""From a density to DFT: starts of calculations, the Kohn-Sham matrix, one diagonalisation.
 
+Energy functionals as code to differentiate are in :mod:`ase_rholearn.scf.functionals`.
+"""
+
+from .guess import GuessWarning, initial_guess, write_checkpoint
 from .kohn_sham import kohn_sham_matrix, one_shot_orbitals
+from .minimize import Minimum, minimize_energy
 
-__all__ = ["kohn_sham_matrix", "one_shot_orbitals"]
+__all__ = [
+    "GuessWarning",
+    "Minimum",
+    "initial_guess",
+    "kohn_sham_matrix",
+    "minimize_energy",
+    "one_shot_orbitals",
+    "write_checkpoint",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,12 @@ _BLOCK = 8192
 
 
 def kohn_sham_matrix(
-    molecule: Any, density: Density, xc: str, *, grid_level: int = 2
+    molecule: Any,
+    density: Density,
+    xc: str,
+    *,
+    grid_level: int = 2,
+    coulomb_basis: str | None = None,
 ) -> np.ndarray:
     """h + J[rho] + V_xc[rho] in an AO basis: (nao, nao), Hartree.
 
@@ -44,6 +50,9 @@ def kohn_sham_matrix(
         LDA or GGA functional in PySCF's notation.
     grid_level
         PySCF's quadrature grid.
+    coulomb_basis
+        Density-fitting basis in PySCF's notation, such as ``"def2-universal-jfit"``, by whose fit
+        of the density its Coulomb potential is computed: less work where it has fewer functions.
 
     Raises
     ------
@@ -63,11 +72,15 @@ def kohn_sham_matrix(
         )
     _check_molecule(molecule, density)
     raw = Density(density.atoms, density.basis, density.raw_coefficients, normalize=False)
-    core = molecule.intor("int1e_kin") + molecule.intor("int1e_nuc")
-    matrix: np.ndarray = (
-        core + _coulomb_matrix(molecule, raw) + _xc_matrix(molecule, raw, xc, kind, grid_level)
-    )
-    return matrix
+    sources = _sources(raw)
+    if coulomb_basis is not None:
+        sources = [_fitted(molecule, sources, coulomb_basis)]
+    matrix = molecule.intor("int1e_kin") + molecule.intor("int1e_nuc")
+    if molecule.has_ecp():
+        matrix += molecule.intor("ECPscalar")
+    for source in sources:
+        matrix += _contract(molecule, *source)
+    return np.asarray(matrix + _xc_matrix(molecule, raw, xc, kind, grid_level))
 
 
 def one_shot_orbitals(
@@ -102,7 +115,12 @@ def _check_molecule(molecule: Any, density: Density) -> None:
         )
 
 
-def _coulomb_matrix(molecule: Any, density: Density) -> np.ndarray:
+#: Functions as a PySCF molecule, and their coefficients.
+_Source = tuple[Any, np.ndarray]
+
+
+def _sources(density: Density) -> list[_Source]:
+    """What the density is a sum of."""
     basis, numbers = density.basis, density.atoms.numbers
     sources = [
         (
@@ -112,7 +130,21 @@ def _coulomb_matrix(molecule: Any, density: Density) -> np.ndarray:
     ]
     if basis.atomic_densities:
         sources.append(baseline_molecule(density.atoms, basis))
-    return sum(_contract(molecule, *source) for source in sources)  # type: ignore[return-value]
+    return sources
+
+
+def _fitted(molecule: Any, sources: list[_Source], basis: str) -> _Source:
+    """The density in fewer functions, with the same Coulomb potential as nearly as they can."""
+    from pyscf import df, gto
+    from scipy.linalg import cho_factor, cho_solve
+
+    auxiliary = df.addons.make_auxmol(molecule, basis)
+    projections = sum(
+        gto.intor_cross("int2c2e", auxiliary, functions) @ coefficients
+        for functions, coefficients in sources
+    )
+    metric = cho_factor(auxiliary.intor("int2c2e"))
+    return auxiliary, cho_solve(metric, projections)
 
 
 def _contract(molecule: Any, auxiliary: Any, coefficients: np.ndarray) -> np.ndarray:
@@ -133,21 +165,38 @@ def _contract(molecule: Any, auxiliary: Any, coefficients: np.ndarray) -> np.nda
     return np.asarray(lib.unpack_tril(packed))
 
 
-def _xc_matrix(molecule: Any, density: Density, xc: str, kind: str, level: int) -> np.ndarray:
+def quadrature(
+    molecule: Any, level: int, *, gradient: bool = False
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Points (n, 3) in bohr, weights (n,) and AO values there, in blocks.
+
+    The values are (n, nao), or with their gradients (4, n, nao).
+    """
     from pyscf import dft
 
     grids = dft.gen_grid.Grids(molecule)
     grids.level = level
     grids.build()
+    for start in range(0, len(grids.coords), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        values = dft.numint.eval_ao(molecule, grids.coords[block], deriv=int(gradient))
+        yield grids.coords[block], grids.weights[block], values
+
+
+def density_on_grid(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Density of a density matrix from AO values (n, nao): (n,) e/bohr^3."""
+    return np.asarray(((values @ matrix) * values).sum(axis=1))
+
+
+def _xc_matrix(molecule: Any, density: Density, xc: str, kind: str, level: int) -> np.ndarray:
+    from pyscf import dft
+
     integrator = dft.numint.NumInt()
     matrix = np.zeros((molecule.nao, molecule.nao))
-    for start in range(0, len(grids.coords), _BLOCK):
-        coords = grids.coords[start : start + _BLOCK]
-        weights = grids.weights[start : start + _BLOCK]
+    for coords, weights, values in quadrature(molecule, level, gradient=kind == "GGA"):
         rho = _density_and_gradient(density, coords, kind)
         potential = integrator.eval_xc_eff(xc, rho, deriv=1, xctype=kind)[1]
         potential = weights * np.where(rho[0] > _VACUUM, potential, 0.0)
-        values = dft.numint.eval_ao(molecule, coords, deriv=1 if kind == "GGA" else 0)
         if kind == "LDA":
             half = values * (0.5 * potential[0])[:, None]
             matrix += values.T @ half

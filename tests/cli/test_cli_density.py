@@ -15,7 +15,6 @@ from ase.build import molecule
 from ase.io import read, write
 
 from ase_rholearn import Density, load_model
-from ase_rholearn.cli import main
 from ase_rholearn.density import l2_distance, nmae, read_grid, similarity
 from ase_rholearn.density.files import read_grid_hdf5
 
@@ -44,19 +43,9 @@ def folder(tmp_path, monkeypatch, rho):
 
 
 @pytest.fixture
-def run(monkeypatch, capfd):
-    """Call the command in this process: exit status, standard output and standard error."""
-
-    def call(text: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ase-rholearn", *text.split()])
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return status, *capfd.readouterr()
-
-    return call
+def run(command):
+    """The same for a line of text."""
+    return lambda text: command(*text.split())
 
 
 def test_cube_of_the_last_frame(run, folder, rho):
@@ -202,7 +191,7 @@ def test_diff_of_grids(run, folder, rho):
 
 
 @pytest.mark.parametrize(
-    ("command", "message"),
+    ("line", "message"),
     [
         ("cube md.xyz -o none/a.cube", "there is no folder none"),
         ("cube md.xyz -o a.npz", "give .cube, .xsf, .h5"),
@@ -223,17 +212,17 @@ def test_diff_of_grids(run, folder, rho):
         ("predict md.xyz -o a.h5 --cube", "--cube and --npz need a folder"),
     ],
 )
-def test_mistakes_end_with_one_line_before_any_work(run, folder, command, message):
+def test_mistakes_end_with_one_line_before_any_work(run, folder, line, message):
     before = sorted(folder.iterdir())
-    status, _, error = run(command)
+    status, _, error = run(line)
     assert status == 1
     assert message in error
     assert len(error.strip().splitlines()) == 1
     assert sorted(folder.iterdir()) == before
 
 
-@pytest.mark.parametrize("command", ["cube", "slice", "view", "esp", "charges", "diff", "predict"])
-def test_help_names_units(run, command):
-    status, output, _ = run(f"{command} --help")
+@pytest.mark.parametrize("name", ["cube", "slice", "view", "esp", "charges", "diff", "predict"])
+def test_help_names_units(run, name):
+    status, output, _ = run(f"{name} --help")
     assert status == 0
     assert "Angstrom" in output or "in e" in output

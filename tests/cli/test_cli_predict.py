@@ -13,7 +13,6 @@ from ase.build import molecule
 from ase.io import read, write
 
 from ase_rholearn import Density, RhoCalculator
-from ase_rholearn.cli import main
 
 
 @pytest.fixture
@@ -30,19 +29,9 @@ def frames(tmp_path):
 
 
 @pytest.fixture
-def run(monkeypatch, capfd):
+def run(command):
     """Call the command in this process: exit status, standard output and standard error."""
-
-    def call(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ase-rholearn", *map(str, arguments)])
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return status, *capfd.readouterr()
-
-    return call
+    return command
 
 
 def test_predict_writes_what_the_calculator_predicts(run, frames, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ase_rholearn import cli
 from ase_rholearn.basis import Basis
 from ase_rholearn.references.pyscf import KohnSham, atomic_densities, reference
 from ase_rholearn.training import DataSet
@@ -114,23 +112,3 @@ def run(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Run:
     options = plan(tmp_path_factory.mktemp("run") / "out")
     said: list[str] = []
     return Run(options, train(options, say=said.append), said)
-
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run the command in this process: status, stdout, stderr."""
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ase-rholearn", *map(str, arguments)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        captured = capfd.readouterr()
-        return status, captured.out, captured.err
-
-    return call

@@ -1,0 +1,266 @@
+"""A predicted density as the start of a self-consistent calculation with PySCF.
+
+The Kohn-Sham matrix of the density is diagonalised once, and its orbitals are filled as the
+calculation would fill them: F = h + J[rho] + V_xc[rho], F C = S C eps, D = C n C^T. Such a start
+saves cycles where the density is good. Where it is far off, as for a molecule that the model does
+not know, it would cost some; that is found out before, and PySCF's own start is taken instead.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+from ase import Atoms, units
+
+from ..density import Density
+from ..files import temporary_sibling
+from .kohn_sham import density_on_grid, kohn_sham_matrix, quadrature
+
+#: Of the start's Coulomb potential; universal, and small.
+COULOMB_BASIS = "def2-universal-jfit"
+
+#: Functional of the start where that of the calculation needs more than a density.
+_SUBSTITUTE = "PBE"
+
+#: Change of the density by one diagonalisation, int |rho' - rho| / N, above which a start is looked
+#: at more closely. Good densities change by 0.001 to 0.01, superpositions of free atoms by 0.07.
+_SUSPICIOUS = 0.03
+
+
+class GuessWarning(UserWarning):
+    """A density was not good enough to start from, and was not used."""
+
+
+class Predictor(Protocol):
+    """Something that gives densities, such as :class:`~ase_rholearn.RhoCalculator`."""
+
+    def get_density(self, atoms: Atoms, *, normalize: bool = True) -> Density:
+        """The density of a structure."""
+
+
+def initial_guess(
+    mean_field: Any,
+    density: Density | Predictor | str | os.PathLike[str],
+    *,
+    grid_level: int = 1,
+    check: bool = True,
+) -> np.ndarray:
+    """Density matrix to start a calculation from: ``mf.kernel(dm0=initial_guess(mf, rho))``.
+
+    Parameters
+    ----------
+    mean_field
+        Hartree-Fock or Kohn-Sham object of PySCF for a molecule: restricted, unrestricted or
+        restricted open-shell, with or without density fitting or second-order solver.
+    density
+        Of its molecule; or what predicts it: a calculator, a shipped model's name, a model file.
+    grid_level
+        PySCF's quadrature grid for exchange and correlation. Finer ones save no further cycles,
+        the coarsest loses one or two.
+    check
+        Whether to look at the start, and to take PySCF's own where it would be the better one.
+
+    Returns
+    -------
+    numpy.ndarray
+        (nao, nao), or (2, nao, nao) for unrestricted and restricted open-shell objects.
+
+    Raises
+    ------
+    ValueError
+        An object that is not one of a molecule, other atoms than those of the density, an
+        all-electron density where there are core potentials, species that a model does not know.
+    """
+    rho = _density_of(density, _molecule_of(mean_field))
+    start = _orbitals(mean_field, rho, grid_level).density_matrix(mean_field)
+    usual = _better_start(mean_field, rho, start) if check else None
+    return start if usual is None else usual
+
+
+def write_checkpoint(
+    path: str | os.PathLike[str],
+    mean_field: Any,
+    density: Density | Predictor | str | os.PathLike[str],
+    *,
+    grid_level: int = 1,
+    check: bool = True,
+) -> None:
+    """Write a checkpoint that PySCF starts from: ``mf.kernel(mf.from_chk(path))``.
+
+    It holds the molecule and the orbitals of :func:`initial_guess`, from which PySCF also starts
+    calculations in other orbital bases. Where its own start is the better one, it holds the
+    orbitals of that start's Fock matrix.
+
+    Parameters
+    ----------
+    path
+        The file; it appears complete or not at all.
+    mean_field, density, grid_level, check
+        As for :func:`initial_guess`, which says what is refused, too.
+    """
+    from pyscf.scf import chkfile
+
+    rho = _density_of(density, _molecule_of(mean_field))
+    orbitals = _orbitals(mean_field, rho, grid_level)
+    if check:
+        usual = _better_start(mean_field, rho, orbitals.density_matrix(mean_field))
+        if usual is not None:
+            orbitals = Orbitals.of(mean_field, mean_field.get_fock(dm=usual))
+    with temporary_sibling(path) as temporary:
+        # energies of starts mean nothing
+        chkfile.dump_scf(
+            mean_field.mol,
+            str(temporary),
+            np.nan,
+            orbitals.energies,
+            orbitals.coefficients,
+            orbitals.occupations,
+        )
+
+
+@dataclass(frozen=True)
+class Orbitals:
+    """Orbitals of one Fock matrix, filled as a calculation fills them, in PySCF's shapes.
+
+    Attributes
+    ----------
+    energies
+        Hartree: (nmo,), or (2, nmo) for unrestricted calculations.
+    coefficients
+        (nao, nmo) or (2, nao, nmo).
+    occupations
+        As the energies.
+    """
+
+    energies: np.ndarray
+    coefficients: np.ndarray
+    occupations: np.ndarray
+
+    @classmethod
+    def of(cls, mean_field: Any, fock: np.ndarray) -> Orbitals:
+        """Diagonalise a Fock matrix; unrestricted calculations need one for each spin."""
+        energies, coefficients = mean_field.eig(fock, mean_field.get_ovlp())
+        occupations = mean_field.get_occ(energies, coefficients)
+        return cls(np.asarray(energies), np.asarray(coefficients), np.asarray(occupations))
+
+    def density_matrix(self, mean_field: Any) -> np.ndarray:
+        """(nao, nao), or (2, nao, nao)."""
+        return np.asarray(mean_field.make_rdm1(self.coefficients, self.occupations))
+
+
+def start_functional(mean_field: Any) -> str:
+    """Functional of the one-shot orbitals: that of the calculation, or PBE in its place.
+
+    Hybrids, meta-GGAs and Hartree-Fock need more than a density.
+    """
+    from pyscf.dft import libxc
+
+    xc = getattr(mean_field, "xc", None)
+    if xc is None or libxc.is_hybrid_xc(xc) or libxc.xc_type(xc) not in ("LDA", "GGA"):
+        return _SUBSTITUTE
+    return str(xc)
+
+
+def density_change(
+    molecule: Any, density: Density, matrix: np.ndarray, *, grid_level: int = 0
+) -> float:
+    """Integral of |rho_D - rho| per electron, for a density matrix D: small near self-consistency.
+
+    Parameters
+    ----------
+    molecule
+        Of the density matrix.
+    density
+        rho.
+    matrix
+        D: (nao, nao), or (2, nao, nao).
+    grid_level
+        PySCF's quadrature grid.
+    """
+    total = matrix if matrix.ndim == 2 else matrix.sum(axis=0)
+    change = 0.0
+    for coords, weights, values in quadrature(molecule, grid_level):
+        rho = density.evaluate(coords * units.Bohr) * units.Bohr**3
+        change += weights @ np.abs(density_on_grid(values, total) - rho)
+    return float(change) / molecule.nelectron
+
+
+def commutator_norm(mean_field: Any, matrix: np.ndarray) -> float:
+    """Norm of F D S - S D F for the Fock matrix of D, which is built: Hartree.
+
+    It vanishes at self-consistency; the convergence of calculations is judged by it.
+    """
+    overlap = mean_field.get_ovlp()
+    fock = np.asarray(mean_field.get_fock(dm=matrix))
+    if matrix.ndim == 3 and fock.ndim == 2:  # restricted open shells: an effective matrix
+        matrix = matrix.sum(axis=0)
+    product = fock @ matrix @ overlap
+    return float(np.linalg.norm(product - np.swapaxes(product, -1, -2)))
+
+
+def _molecule_of(mean_field: Any) -> Any:
+    from pyscf import scf
+
+    molecule = getattr(mean_field, "mol", None)
+    if hasattr(molecule, "lattice_vectors"):
+        raise ValueError("mean_field is periodic: starts are offered for molecules only")
+    if molecule is None or not isinstance(mean_field, scf.hf.SCF):
+        raise ValueError(
+            f"mean_field is a {type(mean_field).__name__}: give a Hartree-Fock or Kohn-Sham object "
+            "of PySCF, such as dft.RKS(mol)"
+        )
+    return molecule
+
+
+def _density_of(density: Any, molecule: Any) -> Density:
+    if isinstance(density, Density):
+        return density
+    if isinstance(density, str | os.PathLike):
+        # a convenience that reaches up: whoever names a model wants it loaded
+        from ..calculator import RhoCalculator
+
+        density = RhoCalculator(density)
+    atoms = Atoms(
+        numbers=molecule.atom_charges()
+        + [molecule.atom_nelec_core(i) for i in range(molecule.natm)],
+        positions=molecule.atom_coords() * units.Bohr,
+        info={"charge": molecule.charge},
+    )
+    return cast("Predictor", density).get_density(atoms)
+
+
+def _orbitals(mean_field: Any, density: Density, grid_level: int) -> Orbitals:
+    """Those of one diagonalisation; both spins see the same density."""
+    from pyscf import scf
+
+    fock = kohn_sham_matrix(
+        mean_field.mol,
+        density,
+        start_functional(mean_field),
+        grid_level=grid_level,
+        coulomb_basis=COULOMB_BASIS,
+    )
+    unrestricted = isinstance(mean_field, scf.uhf.UHF)
+    return Orbitals.of(mean_field, np.array([fock, fock]) if unrestricted else fock)
+
+
+def _better_start(mean_field: Any, density: Density, start: np.ndarray) -> np.ndarray | None:
+    """PySCF's own start if it is the better one, with a warning."""
+    if density_change(mean_field.mol, density, start) < _SUSPICIOUS:
+        return None
+    usual = np.asarray(mean_field.get_init_guess())
+    norms = [commutator_norm(mean_field, dm) for dm in (start, usual)]
+    if norms[0] < norms[1]:
+        return None
+    warnings.warn(
+        f"the density of {density.atoms.get_chemical_formula()} is no good start: its commutator "
+        f"of Fock and density matrix is {norms[0]:.2g} Hartree, that of PySCF's own start "
+        f"{norms[1]:.2g}, which is taken instead",
+        GuessWarning,
+        stacklevel=3,
+    )
+    return usual
