@@ -20,7 +20,7 @@ from ase import Atoms
 from ase.build import molecule
 
 from ase_rholearn import Density
-from ase_rholearn.basis import even_tempered
+from ase_rholearn.basis import Basis, even_tempered
 from ase_rholearn.references.pyscf import KohnSham, atomic_densities, density_from_mean_field
 from ase_rholearn.references.pyscf.run import kohn_sham
 from ase_rholearn.scf import initial_guess
@@ -50,6 +50,13 @@ def run(atoms: Atoms, tolerance: float, density: Density | None) -> tuple[Run, A
     return Run(mean_field.cycles, time.process_time() - start, mean_field.e_tot), mean_field
 
 
+def fit_basis(atoms: Atoms, beta: float) -> Basis:
+    """Even-tempered functions of this ratio, with free atoms."""
+    basis = even_tempered(sorted(set(atoms.symbols)), beta=beta, orbital_basis=ORBITAL_BASIS)
+    numbers = sorted(set(atoms.numbers.tolist()))
+    return basis.with_atomic_densities(atomic_densities(numbers, orbital_basis=ORBITAL_BASIS))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--molecules", nargs="+", default=NAMES)
@@ -61,10 +68,7 @@ def main() -> None:
     for name in arguments.molecules:
         atoms = molecule(name)
         usual, mean_field = run(atoms, arguments.tolerance, None)
-        species = sorted(set(atoms.symbols))
-        basis = even_tempered(species, beta=arguments.beta, orbital_basis=ORBITAL_BASIS)
-        numbers = sorted(set(atoms.numbers.tolist()))
-        basis = basis.with_atomic_densities(atomic_densities(numbers, orbital_basis=ORBITAL_BASIS))
+        basis = fit_basis(atoms, arguments.beta)
         better, _ = run(atoms, arguments.tolerance, density_from_mean_field(mean_field, basis))
         found.append((usual, better))
         print(

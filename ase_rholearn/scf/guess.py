@@ -18,7 +18,8 @@ from ase import Atoms, units
 
 from ..density import Density
 from ..files import temporary_sibling
-from .kohn_sham import density_on_grid, kohn_sham_matrix, quadrature
+from .exchange_correlation import density_on_grid, quadrature
+from .kohn_sham import kohn_sham_matrix
 
 #: Of the start's Coulomb potential; universal, and small.
 COULOMB_BASIS = "def2-universal-jfit"

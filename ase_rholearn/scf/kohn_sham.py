@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ase import units
 from scipy.linalg import eigh
 
 from ..basis import to_pyscf_order
@@ -18,12 +18,7 @@ from ..references.pyscf.integrals import (
     shell_blocks,
 )
 from ..references.pyscf.settings import check_functional
-
-#: Density (e/bohr^3) below which exchange and correlation are left out.
-_VACUUM = 1e-12
-
-#: Quadrature points that are worked on at once.
-_BLOCK = 8192
+from .exchange_correlation import ExchangeCorrelation
 
 
 def kohn_sham_matrix(
@@ -61,15 +56,44 @@ def kohn_sham_matrix(
         density; a molecule that has other atoms than the density, or core potentials where
         the density is all-electron.
     """
-    from pyscf.dft import libxc
+    found = kohn_sham_terms(
+        molecule, density, xc, grid_level=grid_level, coulomb_basis=coulomb_basis
+    )
+    return found.matrix
 
-    check_functional(xc)
-    kind = libxc.xc_type(xc)
-    if kind not in ("LDA", "GGA") or libxc.is_hybrid_xc(xc):
-        raise ValueError(
-            f"xc is {xc!r}: give an LDA or GGA functional; hybrids and meta-GGAs need more than "
-            "the density"
-        )
+
+@dataclass(frozen=True)
+class KohnShamTerms:
+    """The Kohn-Sham matrix of a density, and energies of that density, in Hartree.
+
+    Attributes
+    ----------
+    matrix
+        F = h + J[rho] + V_xc[rho]: (nao, nao).
+    hartree_energy
+        1/2 (rho|rho).
+    exchange_correlation
+        Energy, and integral of the density times the potential.
+    """
+
+    matrix: np.ndarray
+    hartree_energy: float
+    exchange_correlation: ExchangeCorrelation
+
+
+def kohn_sham_terms(
+    molecule: Any,
+    density: Density,
+    xc: str,
+    *,
+    grid_level: int = 2,
+    coulomb_basis: str | None = None,
+) -> KohnShamTerms:
+    """The same with energies of the density, of which the Harris energy is made.
+
+    Parameters and errors are those of :func:`kohn_sham_matrix`.
+    """
+    _check_functional(xc)
     _check_molecule(molecule, density)
     raw = Density(density.atoms, density.basis, density.raw_coefficients, normalize=False)
     sources = _sources(raw)
@@ -80,7 +104,10 @@ def kohn_sham_matrix(
         matrix += molecule.intor("ECPscalar")
     for source in sources:
         matrix += _contract(molecule, *source)
-    return np.asarray(matrix + _xc_matrix(molecule, raw, xc, kind, grid_level))
+    exchange_correlation = ExchangeCorrelation.of(molecule, raw, xc, grid_level=grid_level)
+    return KohnShamTerms(
+        matrix + exchange_correlation.matrix, _hartree_energy(sources), exchange_correlation
+    )
 
 
 def one_shot_orbitals(
@@ -102,6 +129,17 @@ def one_shot_orbitals(
     fock = kohn_sham_matrix(molecule, density, xc, grid_level=grid_level)
     energies, orbitals = eigh(fock, molecule.intor("int1e_ovlp"))
     return np.sqrt(2.0) * orbitals[:, : molecule.nelectron // 2], energies
+
+
+def _check_functional(xc: str) -> None:
+    from pyscf.dft import libxc
+
+    check_functional(xc)
+    if libxc.xc_type(xc) not in ("LDA", "GGA") or libxc.is_hybrid_xc(xc):
+        raise ValueError(
+            f"xc is {xc!r}: give an LDA or GGA functional; hybrids and meta-GGAs need more than "
+            "the density"
+        )
 
 
 def _check_molecule(molecule: Any, density: Density) -> None:
@@ -147,6 +185,18 @@ def _fitted(molecule: Any, sources: list[_Source], basis: str) -> _Source:
     return auxiliary, cho_solve(metric, projections)
 
 
+def _hartree_energy(sources: list[_Source]) -> float:
+    """1/2 (rho|rho), Hartree."""
+    from pyscf import gto
+
+    return 0.5 * float(
+        sum(
+            c @ gto.intor_cross("int2c2e", first, second) @ d
+            for (first, c), (second, d) in itertools.product(sources, repeat=2)
+        )
+    )
+
+
 def _contract(molecule: Any, auxiliary: Any, coefficients: np.ndarray) -> np.ndarray:
     """sum_P (mn|P) c_P: (nao, nao)."""
     from pyscf import df, lib
@@ -163,56 +213,3 @@ def _contract(molecule: Any, auxiliary: Any, coefficients: np.ndarray) -> np.nda
         )
         packed += integrals @ coefficients[starts[first] : starts[last]]
     return np.asarray(lib.unpack_tril(packed))
-
-
-def quadrature(
-    molecule: Any, level: int, *, gradient: bool = False
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Points (n, 3) in bohr, weights (n,) and AO values there, in blocks.
-
-    The values are (n, nao), or with their gradients (4, n, nao).
-    """
-    from pyscf import dft
-
-    grids = dft.gen_grid.Grids(molecule)
-    grids.level = level
-    grids.build()
-    for start in range(0, len(grids.coords), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        values = dft.numint.eval_ao(molecule, grids.coords[block], deriv=int(gradient))
-        yield grids.coords[block], grids.weights[block], values
-
-
-def density_on_grid(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Density of a density matrix from AO values (n, nao): (n,) e/bohr^3."""
-    return np.asarray(((values @ matrix) * values).sum(axis=1))
-
-
-def _xc_matrix(molecule: Any, density: Density, xc: str, kind: str, level: int) -> np.ndarray:
-    from pyscf import dft
-
-    integrator = dft.numint.NumInt()
-    matrix = np.zeros((molecule.nao, molecule.nao))
-    for coords, weights, values in quadrature(molecule, level, gradient=kind == "GGA"):
-        rho = _density_and_gradient(density, coords, kind)
-        potential = integrator.eval_xc_eff(xc, rho, deriv=1, xctype=kind)[1]
-        potential = weights * np.where(rho[0] > _VACUUM, potential, 0.0)
-        if kind == "LDA":
-            half = values * (0.5 * potential[0])[:, None]
-            matrix += values.T @ half
-        else:
-            # half of the value's term, so that adding the transpose makes it whole
-            factors = potential * np.array([0.5, 1, 1, 1])[:, None]
-            matrix += values[0].T @ np.einsum("xp,xpm->pm", factors, values)
-    return matrix + matrix.T
-
-
-def _density_and_gradient(density: Density, coords: np.ndarray, kind: str) -> np.ndarray:
-    """PySCF's rho array in atomic units: (n,) rows value and gradient; (1, n) for LDA."""
-    points = coords * units.Bohr
-    value = density.evaluate(points)[None] * units.Bohr**3
-    if kind == "LDA":
-        rho = value
-    else:
-        rho = np.concatenate([value, density.gradient(points).T * units.Bohr**4])
-    return np.where(rho[0] > _VACUUM, rho, 0.0)

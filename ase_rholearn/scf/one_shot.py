@@ -1,0 +1,136 @@
+"""One diagonalisation: energies, orbitals and a better density from a predicted one.
+
+The energy is that of Harris and Foulkes (J. Harris, Phys. Rev. B 31, 1770 (1985); W. M. C. Foulkes
+and R. Haydock, Phys. Rev. B 39, 12520 (1989)),
+
+    E = sum_i f_i eps_i - 1/2 (rho|rho) + E_xc[rho] - int v_xc[rho] rho + E_nn ,
+
+with the eigenvalues of the Kohn-Sham matrix of rho. Its error is of second order in that of rho.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from ase import Atoms, units
+from scipy.linalg import eigh
+
+from ..basis import Basis
+from ..density import Density
+from ..references.pyscf.fit import fit_density
+from ..references.pyscf.molecule import build_molecule, check_molecule
+from .kohn_sham import kohn_sham_terms
+
+
+@dataclass(frozen=True)
+class OneShot:
+    """What one diagonalisation gives, for a closed-shell molecule.
+
+    Attributes
+    ----------
+    atoms
+        The structure.
+    energy
+        Harris-Foulkes energy, eV.
+    orbital_energies
+        eV: (nao,).
+    orbitals
+        Of these energies, in PySCF's order: (nao, nao).
+    n_occupied
+        Doubly occupied ones, the first.
+    molecule
+        The ``pyscf.gto.Mole`` that they belong to.
+    """
+
+    atoms: Atoms
+    energy: float
+    orbital_energies: np.ndarray
+    orbitals: np.ndarray
+    n_occupied: int
+    molecule: Any = field(repr=False)
+
+    @property
+    def density_matrix(self) -> np.ndarray:
+        """2 C C^T of the occupied orbitals: (nao, nao)."""
+        occupied = self.orbitals[:, : self.n_occupied]
+        return np.asarray(2 * occupied @ occupied.T)
+
+    @property
+    def gap(self) -> float:
+        """Lowest empty minus highest occupied orbital energy, eV; nan without empty orbitals."""
+        if self.n_occupied == len(self.orbital_energies):
+            return float("nan")
+        low, high = self.orbital_energies[self.n_occupied - 1 : self.n_occupied + 1]
+        return float(high - low)
+
+    def dipole(self) -> np.ndarray:
+        """Dipole moment of the orbitals, about the origin: (3,) e Angstrom."""
+        electrons = -np.einsum("xij,ji->x", self.molecule.intor("int1e_r"), self.density_matrix)
+        nuclei = self.molecule.atom_charges() @ self.molecule.atom_coords()
+        return np.asarray((electrons + nuclei) * units.Bohr)
+
+    def density(self, basis: Basis) -> Density:
+        """The density of the orbitals, fitted: better than the one that they came from.
+
+        Charges, potentials and files come from it, as from any density.
+
+        Parameters
+        ----------
+        basis
+            Auxiliary basis of the fit, such as that of the density that was given.
+        """
+        occupied = np.sqrt(2) * self.orbitals[:, : self.n_occupied]
+        return Density(self.atoms, basis, fit_density(self.atoms, basis, self.molecule, occupied))
+
+
+def one_shot(
+    atoms: Atoms,
+    density: Density,
+    xc: str = "PBE",
+    basis: Any = "def2-svp",
+    *,
+    grid_level: int = 3,
+) -> OneShot:
+    """Diagonalise the Kohn-Sham matrix of a density once.
+
+    Parameters
+    ----------
+    atoms
+        A molecule with closed shells; its charge is ``atoms.info["charge"]`` or the sum of its
+        initial charges.
+    density
+        Of these atoms. Its raw coefficients count.
+    xc
+        LDA or GGA functional in PySCF's notation.
+    basis
+        Orbital basis in PySCF's notation; any, not only that of the density's training.
+    grid_level
+        PySCF's quadrature grid.
+
+    Raises
+    ------
+    ValueError
+        Periodic structures, open shells, hybrids and meta-GGAs, a basis or functional that PySCF
+        does not know, a density of other atoms.
+    """
+    check_molecule(atoms)
+    molecule = build_molecule(atoms, basis)
+    found = kohn_sham_terms(molecule, density, xc, grid_level=grid_level)
+    energies, orbitals = eigh(found.matrix, molecule.intor("int1e_ovlp"))
+    n_occupied = molecule.nelectron // 2
+    double_counting = (
+        found.hartree_energy
+        + found.exchange_correlation.potential_energy
+        - found.exchange_correlation.energy
+    )
+    energy = 2 * energies[:n_occupied].sum() - double_counting + molecule.energy_nuc()
+    return OneShot(
+        atoms,
+        float(energy) * units.Hartree,
+        energies * units.Hartree,
+        orbitals,
+        n_occupied,
+        molecule,
+    )
