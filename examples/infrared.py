@@ -8,6 +8,7 @@ minutes; files go to ``infrared-output``. Run
 """
 
 import argparse
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from ase.md.verlet import VelocityVerlet
 from matplotlib.figure import Figure
 from scipy.integrate import trapezoid
 
-from ase_rholearn import RhoCalculator
+from ase_rholearn import OutsideTrainingWarning, RhoCalculator
 from ase_rholearn.references import Reference
 from ase_rholearn.trajectory import InfraredSpectrum, infrared_spectrum
 
@@ -97,6 +98,8 @@ def equilibrated() -> Atoms:
 
 def run(atoms: Atoms, picoseconds: float, path: Path) -> None:
     """Dynamics at constant energy, with the dipole moment of the density every 4 fs."""
+    # bonds of this force field are at times longer than any that the model was trained on
+    warnings.simplefilter("ignore", OutsideTrainingWarning)
     calculator = RhoCalculator("water-pbe", base=atoms.calc)
     atoms.calc = calculator
     dynamics = VelocityVerlet(atoms, STEP)

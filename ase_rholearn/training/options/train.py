@@ -37,7 +37,7 @@ class SplitOptions(Section):
         return self
 
 
-#: Architectures for little, some and much data; docs/training.md has their learning curves.
+#: Architectures for little, some and much data; docs/learning-curves.md shows what they reach.
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {"max_angular": 3, "max_radial": 5, "channels": 8, "tensors": 12, "gates": 16},
     "medium": {"channels": 12},
