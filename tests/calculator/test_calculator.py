@@ -224,7 +224,7 @@ def test_threads(calculator):
     frames = []
     for seed in range(6):
         atoms = molecule("H2O")
-        atoms.rattle(0.1, seed=seed)
+        atoms.rattle(0.02, seed=seed)
         frames.append(atoms)
     expected = [RhoCalculator("water-pbe", device="cpu").get_density(a).dipole() for a in frames]
     wrong: list[int] = []

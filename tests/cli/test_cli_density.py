@@ -29,7 +29,7 @@ def rho():
 
 def frames():
     images = [molecule("H2O"), molecule("H2O")]
-    images[1].rattle(0.05, seed=1)
+    images[1].rattle(0.01, seed=1)
     return images
 
 
@@ -51,7 +51,9 @@ def run(command):
 def test_cube_of_the_last_frame(run, folder, rho):
     assert run("cube md.xyz --spacing 0.5 --device cpu") == (0, "wrote md.cube\n", "")
     expected = rho.on_grid(0.5)
-    np.testing.assert_allclose(read_grid("md.cube")[1].values, expected.values, atol=1e-5)
+    np.testing.assert_allclose(
+        read_grid("md.cube")[1].values, expected.values, rtol=1e-5, atol=1e-5
+    )
 
 
 def test_cube_of_other_quantities(run, folder, rho):
@@ -72,7 +74,9 @@ def test_a_grid_with_a_point_at_a_nucleus(run, tmp_path, monkeypatch):
     """The potential is infinite there; nuclei in files are smeared."""
     monkeypatch.chdir(tmp_path)
     write("h2.xyz", molecule("H2", positions=[[0, 0, 0.5], [0, 0, -0.5]]))
-    assert run("esp h2.xyz --spacing 0.5 --margin 1 -o v.cube") == (0, "wrote v.cube\n", "")
+    status, output, error = run("esp h2.xyz --spacing 0.5 --margin 1 -o v.cube")
+    assert (status, output) == (0, "wrote v.cube\n")
+    assert error.startswith("ase-rholearn: warning: H2 has atoms whose bonds are unlike")
 
 
 def test_slice_and_view(run, folder):

@@ -22,7 +22,7 @@ def frames(tmp_path):
     images = []
     for seed in range(3):
         atoms = molecule("H2O")
-        atoms.rattle(0.05, seed=seed)
+        atoms.rattle(0.01, seed=seed)
         images.append(atoms)
     write(path, images)
     return path
