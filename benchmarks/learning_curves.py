@@ -163,6 +163,7 @@ def draw(path: Path, curves: dict[str, dict[int, float]], title: str) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     figure, axes = plt.subplots(figsize=(5.5, 4), layout="constrained")
     for marker, (name, curve) in zip("os^Dv", curves.items(), strict=False):
@@ -173,8 +174,9 @@ def draw(path: Path, curves: dict[str, dict[int, float]], title: str) -> None:
     ticks = sorted({size for curve in curves.values() for size in curve})
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.legend()
+    axes.legend(loc="lower left")
     figure.savefig(path, dpi=150)
 
 
