@@ -57,9 +57,6 @@ _DENSITY_PROPERTIES = ("dipole", "charges")
 #: Properties that follow from the energies of a model; they come from one source together.
 _ENERGY_PROPERTIES = ("energy", "free_energy", "forces", "stress", "energies")
 
-#: Structures outside of what the model knows that are named in warnings: dynamics have many.
-_NAMED = 20
-
 #: What ``energy`` may be.
 _ENERGY_CHOICES = ("auto", "model", None)
 
@@ -165,7 +162,7 @@ class RhoCalculator(Calculator):
             energy == "auto" and base is None and self.model.has_energy
         )
         self._cached: Density | None = None
-        self._alarm = self.model.alarm(_NAMED)
+        self._alarm = self.model.alarm()
         super().__init__()
         self.charges_scheme = charges_scheme
         self.implemented_properties = self._own_properties() + self._properties_of_base()
