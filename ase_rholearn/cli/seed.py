@@ -12,11 +12,7 @@ from .inputs import Device, Index, Model, Structure, load_density, output_path
 if TYPE_CHECKING:
     from ase import Atoms
 
-app = typer.Typer(
-    help="Write files that self-consistent calculations of other programs start from.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
@@ -63,35 +59,17 @@ def _calculation(atoms: Atoms, orbital_basis: str, xc: str, charge: int | None, 
     """A mean-field object, restricted without unpaired electrons."""
     from pyscf import dft, scf
 
+    from ..references.pyscf.molecule import build_molecule
+    from ..references.pyscf.run import without_checkpoint
     from ..references.pyscf.settings import check_functional
 
-    molecule = _molecule(atoms, orbital_basis, charge, spin)
+    calculated = atoms.copy()
+    if charge is not None:
+        calculated.info["charge"] = charge
+    molecule = build_molecule(calculated, orbital_basis, spin)
     if xc.upper() == "HF":
         mean_field = scf.UHF(molecule) if spin else scf.RHF(molecule)
     else:
         check_functional(xc)
         mean_field = dft.UKS(molecule, xc=xc) if spin else dft.RKS(molecule, xc=xc)
-    # a temporary file that PySCF opens and does not close
-    mean_field._chkfile.close()
-    mean_field.chkfile = mean_field._chkfile = None
-    return mean_field.density_fit()
-
-
-def _molecule(atoms: Atoms, orbital_basis: str, charge: int | None, spin: int) -> Any:
-    from ..references.pyscf.molecule import build_molecule
-    from ..structures import total_charge
-
-    chosen = total_charge(atoms) if charge is None else charge
-    electrons = int(atoms.numbers.sum()) - chosen
-    if electrons < spin or (electrons - spin) % 2:
-        raise ValueError(
-            f"{atoms.get_chemical_formula()} with charge {chosen} has {electrons} electrons, of "
-            f"which spin says that {spin} are unpaired: give another --spin or --charge"
-        )
-    twin = atoms.copy()
-    # a charge that fills shells, until the real one is set
-    twin.info["charge"] = int(atoms.numbers.sum()) % 2
-    molecule = build_molecule(twin, orbital_basis)
-    molecule.charge, molecule.spin = chosen, spin
-    molecule.build(dump_input=False, parse_arg=False)
-    return molecule
+    return without_checkpoint(mean_field).density_fit()

@@ -10,6 +10,7 @@ import numpy as np
 from ase import units
 
 from ..density import Density
+from .field_matrix import field_matrix
 
 #: Density (e/bohr^3) below which exchange and correlation are left out.
 _VACUUM = 1e-12
@@ -54,16 +55,8 @@ class ExchangeCorrelation:
             potential = weights * np.where(rho[0] > _VACUUM, potential, 0.0)
             energy += float(weights @ (rho[0] * per_electron))
             potential_energy += float((potential * rho).sum())
-            matrix += _half(values, potential)
-        return cls(matrix + matrix.T, energy, potential_energy)
-
-
-def _half(values: np.ndarray, potential: np.ndarray) -> np.ndarray:
-    """Half of the potential's matrix, which adding the transpose makes whole."""
-    if len(potential) == 1:
-        return np.asarray(values.T @ (values * (0.5 * potential[0])[:, None]))
-    factors = potential * np.array([0.5, 1, 1, 1])[:, None]
-    return np.asarray(values[0].T @ np.einsum("xp,xpm->pm", factors, values))
+            matrix += field_matrix(values, potential)
+        return cls(matrix, energy, potential_energy)
 
 
 def quadrature(
@@ -71,7 +64,7 @@ def quadrature(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Points (n, 3) in bohr, weights (n,) and AO values there, in blocks.
 
-    The values are (n, nao), or with their gradients (4, n, nao).
+    The values are (1, n, nao), or with their gradients (4, n, nao).
     """
     from pyscf import dft
 
@@ -81,12 +74,8 @@ def quadrature(
     for start in range(0, len(grids.coords), _BLOCK):
         block = slice(start, start + _BLOCK)
         values = dft.numint.eval_ao(molecule, grids.coords[block], deriv=int(gradient))
-        yield grids.coords[block], grids.weights[block], values
-
-
-def density_on_grid(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Density of a density matrix from AO values (n, nao): (n,) e/bohr^3."""
-    return np.asarray(((values @ matrix) * values).sum(axis=1))
+        # without derivatives PySCF leaves their axis out
+        yield grids.coords[block], grids.weights[block], values.reshape(-1, *values.shape[-2:])
 
 
 def _density_and_gradient(density: Density, coords: np.ndarray, kind: str) -> np.ndarray:

@@ -18,8 +18,9 @@ from ase import Atoms, units
 
 from ..density import Density
 from ..files import temporary_sibling
-from .exchange_correlation import density_on_grid, quadrature
-from .kohn_sham import kohn_sham_matrix
+from ..references.pyscf.molecule import structure_of
+from .exchange_correlation import quadrature
+from .kohn_sham import kohn_sham_matrix, needs_only_density
 
 #: Of the start's Coulomb potential; universal, and small.
 COULOMB_BASIS = "def2-universal-jfit"
@@ -158,12 +159,8 @@ def start_functional(mean_field: Any) -> str:
 
     Hybrids, meta-GGAs and Hartree-Fock need more than a density.
     """
-    from pyscf.dft import libxc
-
     xc = getattr(mean_field, "xc", None)
-    if xc is None or libxc.is_hybrid_xc(xc) or libxc.xc_type(xc) not in ("LDA", "GGA"):
-        return _SUBSTITUTE
-    return str(xc)
+    return str(xc) if xc is not None and needs_only_density(xc) else _SUBSTITUTE
 
 
 def density_change(
@@ -182,11 +179,13 @@ def density_change(
     grid_level
         PySCF's quadrature grid.
     """
+    from pyscf.dft.numint import eval_rho
+
     total = matrix if matrix.ndim == 2 else matrix.sum(axis=0)
     change = 0.0
     for coords, weights, values in quadrature(molecule, grid_level):
         rho = density.evaluate(coords * units.Bohr) * units.Bohr**3
-        change += weights @ np.abs(density_on_grid(values, total) - rho)
+        change += weights @ np.abs(eval_rho(molecule, values[0], total) - rho)
     return float(change) / molecule.nelectron
 
 
@@ -225,13 +224,7 @@ def _density_of(density: Any, molecule: Any) -> Density:
         from ..calculator import RhoCalculator
 
         density = RhoCalculator(density)
-    atoms = Atoms(
-        numbers=molecule.atom_charges()
-        + [molecule.atom_nelec_core(i) for i in range(molecule.natm)],
-        positions=molecule.atom_coords() * units.Bohr,
-        info={"charge": molecule.charge},
-    )
-    return cast("Predictor", density).get_density(atoms)
+    return cast("Predictor", density).get_density(structure_of(molecule))
 
 
 def _orbitals(mean_field: Any, density: Density, grid_level: int) -> Orbitals:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from ..references.pyscf.integrals import (
 )
 from ..references.pyscf.settings import check_functional
 from .exchange_correlation import ExchangeCorrelation
+
+#: Functions as a PySCF molecule, and their coefficients.
+Source = tuple[Any, np.ndarray]
 
 
 def kohn_sham_matrix(
@@ -70,15 +74,27 @@ class KohnShamTerms:
     ----------
     matrix
         F = h + J[rho] + V_xc[rho]: (nao, nao).
-    hartree_energy
-        1/2 (rho|rho).
     exchange_correlation
         Energy, and integral of the density times the potential.
+    sources
+        What the density of the Coulomb potential is a sum of.
     """
 
     matrix: np.ndarray
-    hartree_energy: float
     exchange_correlation: ExchangeCorrelation
+    sources: list[Source]
+
+    @cached_property
+    def hartree_energy(self) -> float:
+        """1/2 (rho|rho)."""
+        from pyscf import gto
+
+        return 0.5 * float(
+            sum(
+                c @ gto.intor_cross("int2c2e", first, second) @ d
+                for (first, c), (second, d) in itertools.product(self.sources, repeat=2)
+            )
+        )
 
 
 def kohn_sham_terms(
@@ -105,9 +121,7 @@ def kohn_sham_terms(
     for source in sources:
         matrix += _contract(molecule, *source)
     exchange_correlation = ExchangeCorrelation.of(molecule, raw, xc, grid_level=grid_level)
-    return KohnShamTerms(
-        matrix + exchange_correlation.matrix, _hartree_energy(sources), exchange_correlation
-    )
+    return KohnShamTerms(matrix + exchange_correlation.matrix, exchange_correlation, sources)
 
 
 def one_shot_orbitals(
@@ -131,11 +145,16 @@ def one_shot_orbitals(
     return np.sqrt(2.0) * orbitals[:, : molecule.nelectron // 2], energies
 
 
-def _check_functional(xc: str) -> None:
+def needs_only_density(xc: str) -> bool:
+    """Whether a functional is an LDA or GGA, neither hybrid nor meta-GGA."""
     from pyscf.dft import libxc
 
+    return libxc.xc_type(xc) in ("LDA", "GGA") and not libxc.is_hybrid_xc(xc)
+
+
+def _check_functional(xc: str) -> None:
     check_functional(xc)
-    if libxc.xc_type(xc) not in ("LDA", "GGA") or libxc.is_hybrid_xc(xc):
+    if not needs_only_density(xc):
         raise ValueError(
             f"xc is {xc!r}: give an LDA or GGA functional; hybrids and meta-GGAs need more than "
             "the density"
@@ -153,11 +172,7 @@ def _check_molecule(molecule: Any, density: Density) -> None:
         )
 
 
-#: Functions as a PySCF molecule, and their coefficients.
-_Source = tuple[Any, np.ndarray]
-
-
-def _sources(density: Density) -> list[_Source]:
+def _sources(density: Density) -> list[Source]:
     """What the density is a sum of."""
     basis, numbers = density.basis, density.atoms.numbers
     sources = [
@@ -171,7 +186,7 @@ def _sources(density: Density) -> list[_Source]:
     return sources
 
 
-def _fitted(molecule: Any, sources: list[_Source], basis: str) -> _Source:
+def _fitted(molecule: Any, sources: list[Source], basis: str) -> Source:
     """The density in fewer functions, with the same Coulomb potential as nearly as they can."""
     from pyscf import df, gto
     from scipy.linalg import cho_factor, cho_solve
@@ -183,18 +198,6 @@ def _fitted(molecule: Any, sources: list[_Source], basis: str) -> _Source:
     )
     metric = cho_factor(auxiliary.intor("int2c2e"))
     return auxiliary, cho_solve(metric, projections)
-
-
-def _hartree_energy(sources: list[_Source]) -> float:
-    """1/2 (rho|rho), Hartree."""
-    from pyscf import gto
-
-    return 0.5 * float(
-        sum(
-            c @ gto.intor_cross("int2c2e", first, second) @ d
-            for (first, c), (second, d) in itertools.product(sources, repeat=2)
-        )
-    )
 
 
 def _contract(molecule: Any, auxiliary: Any, coefficients: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from ase_rholearn import RhoCalculator
 from ase_rholearn.basis import Basis, even_tempered
 from ase_rholearn.density import Density
 from ase_rholearn.references.pyscf import atomic_densities, density_from_mean_field
+from ase_rholearn.references.pyscf.run import without_checkpoint
 from ase_rholearn.scf import GuessWarning, initial_guess, write_checkpoint
 from ase_rholearn.scf.guess import commutator_norm, density_change
 
@@ -30,16 +31,9 @@ def water(**options: Any) -> Any:
 def calculation(kind: Any = dft.RKS, xc: str | None = "PBE", **options: Any) -> Any:
     """Not yet run, on a coarse grid."""
     molecule = water(**options)
-    mean_field = without_file(kind(molecule) if xc is None else kind(molecule, xc=xc))
+    mean_field = without_checkpoint(kind(molecule) if xc is None else kind(molecule, xc=xc))
     if xc is not None:
         mean_field.grids.level = 1
-    return mean_field
-
-
-def without_file(mean_field: Any) -> Any:
-    """PySCF opens a temporary file, and leaves closing it to garbage collection."""
-    mean_field._chkfile.close()
-    mean_field.chkfile = mean_field._chkfile = None
     return mean_field
 
 
@@ -161,7 +155,7 @@ def test_other_atoms_and_other_objects_are_refused(density: Density) -> None:
     from pyscf.pbc import scf as periodic_scf
 
     cell = periodic.M(a=np.eye(3) * 5, atom="He 0 0 0", basis="gth-szv", pseudo="gth-pade")
-    crystal = without_file(periodic_scf.RHF(cell))
+    crystal = without_checkpoint(periodic_scf.RHF(cell))
     with pytest.raises(ValueError, match="mean_field is periodic"):
         initial_guess(crystal, density)
 
@@ -188,6 +182,6 @@ def test_species_that_the_basis_lacks(density: Density) -> None:
     basis = Basis.from_shells({"He": [(0, [1.0])]})
     helium = gto.M(atom="He 0 0 0", basis="sto-3g", verbose=0)
     with pytest.raises(ValueError, match="molecule has other atoms"):
-        initial_guess(without_file(dft.RKS(helium)), density)
+        initial_guess(without_checkpoint(dft.RKS(helium)), density)
     rho = Density(Atoms("He"), basis, [2.0])
-    assert initial_guess(without_file(scf.RHF(helium)), rho, check=False).shape == (1, 1)
+    assert initial_guess(without_checkpoint(scf.RHF(helium)), rho, check=False).shape == (1, 1)

@@ -13,6 +13,7 @@ from scipy.linalg import expm
 from ase_rholearn.basis import even_tempered
 from ase_rholearn.references.pyscf import atomic_densities, density_from_mean_field
 from ase_rholearn.references.pyscf.molecule import build_molecule
+from ase_rholearn.references.pyscf.run import without_checkpoint
 from ase_rholearn.scf import minimize_energy, one_shot_orbitals
 from ase_rholearn.scf.functionals import functional
 from ase_rholearn.scf.minimize import functional_energy, mean_field_energy
@@ -24,8 +25,7 @@ def mean_field(atoms: Atoms, xc: str = "PBE", basis: str = "def2-svp") -> Any:
     run = dft.RKS(build_molecule(atoms, basis), xc=xc)
     run.grids.level = 0
     run.conv_tol = 1e-11
-    run.chkfile = run._chkfile = None
-    return run
+    return without_checkpoint(run)
 
 
 @pytest.mark.parametrize("xc", ["PBE", "LDA,PW", "HF", "PBE0"])

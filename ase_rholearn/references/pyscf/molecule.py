@@ -13,8 +13,8 @@ from ...structures import check_atoms, total_charge
 from .integrals import pyscf_geometry
 
 
-def build_molecule(atoms: Atoms, orbital_basis: Any) -> Any:
-    """The ``pyscf.gto.Mole`` of a closed-shell structure.
+def build_molecule(atoms: Atoms, orbital_basis: Any, spin: int | None = None) -> Any:
+    """The ``pyscf.gto.Mole`` of a structure.
 
     Parameters
     ----------
@@ -22,17 +22,25 @@ def build_molecule(atoms: Atoms, orbital_basis: Any) -> Any:
         Its charge is ``atoms.info["charge"]`` or the sum of its initial charges.
     orbital_basis
         Anything that PySCF takes as ``basis``.
+    spin
+        Unpaired electrons; left out: a closed shell.
 
     Raises
     ------
     ValueError
-        Open shells, and named bases that PySCF does not have or that are not all-electron.
+        Numbers of electrons that do not go with ``spin``, open shells without one, and named
+        bases that PySCF does not have or that are not all-electron.
     """
     from pyscf import gto
 
     charge = total_charge(atoms)
     electrons = int(atoms.numbers.sum()) - charge
-    if electrons % 2:
+    if spin is not None and (electrons < spin or (electrons - spin) % 2):
+        raise ValueError(
+            f"{atoms.get_chemical_formula()} with charge {charge} has {electrons} electrons, of "
+            f"which spin says that {spin} are unpaired: give another spin or charge"
+        )
+    if spin is None and electrons % 2:
         raise ValueError(
             f"{atoms.get_chemical_formula()} with charge {charge} has {electrons} electrons, an "
             "open shell: only closed shells are supported"
@@ -49,7 +57,7 @@ def build_molecule(atoms: Atoms, orbital_basis: Any) -> Any:
         atom=pyscf_geometry(atoms),
         basis=orbital_basis,
         charge=charge,
-        spin=0,
+        spin=spin or 0,
         unit="B",
         verbose=0,
         parse_arg=False,
@@ -80,11 +88,17 @@ def atoms_of(molecule: Any, occupations: np.ndarray, source: str) -> Atoms:
         )
     if molecule.spin != 0 or occupations.ndim != 1 or (occupations == 1).any():
         raise ValueError(f"{source} is an open-shell run: only closed shells can be fitted")
+    atoms = structure_of(molecule)
+    check_molecule(atoms)
+    return atoms
+
+
+def structure_of(molecule: Any) -> Atoms:
+    """Nuclei and charge of a PySCF molecule, whatever its electrons do."""
     symbols = [molecule.atom_pure_symbol(i) for i in range(molecule.natm)]
     atoms = Atoms(symbols, positions=molecule.atom_coords() * units.Bohr)
     if molecule.charge:
         atoms.info["charge"] = int(molecule.charge)
-    check_molecule(atoms)
     return atoms
 
 

@@ -70,10 +70,15 @@ def kohn_sham(atoms: Atoms, settings: KohnSham, max_memory: float | None = None)
     mean_field.grids.level = settings.grid_level
     mean_field.conv_tol = settings.conv_tol
     mean_field.max_cycle = settings.max_cycle
-    mean_field.chkfile = None
-    # PySCF opens a temporary file all the same, and leaves closing it to garbage collection
-    mean_field._chkfile = None
+    without_checkpoint(mean_field)
     return mean_field.density_fit() if settings.density_fit else mean_field
+
+
+def without_checkpoint(mean_field: Any) -> Any:
+    """The same object, without the temporary file that PySCF opens and leaves to be collected."""
+    mean_field._chkfile.close()
+    mean_field.chkfile = mean_field._chkfile = None
+    return mean_field
 
 
 def _run(atoms: Atoms, settings: KohnSham, max_memory: float | None) -> Wavefunction:

@@ -129,8 +129,7 @@ def _checked(
     functional: Functional, rho: torch.Tensor, sigma: torch.Tensor | None, polarised: bool
 ) -> torch.Tensor:
     """Sigma, or zeros where it does not count."""
-    rows = (2, 3) if polarised else (None, None)
-    if polarised and (rho.ndim != 2 or rho.shape[0] != rows[0]):
+    if polarised and (rho.ndim != 2 or rho.shape[0] != 2):
         raise ValueError(f"rho has shape {tuple(rho.shape)}: give (2, n), spin up and down")
     if not polarised and rho.ndim != 1:
         raise ValueError(

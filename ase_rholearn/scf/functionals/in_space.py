@@ -7,6 +7,7 @@ import torch
 
 from ...density import Density
 from ...references.pyscf.integrals import baseline_molecule
+from ..field_matrix import field_matrix
 from .derivatives import Potential, kernel, potential
 from .expansion import Expansion
 from .forms import Functional
@@ -75,13 +76,10 @@ def potential_matrix(
     numpy.ndarray
         (m, m) Hartree.
     """
-    # half of the value's term, so that adding the transpose makes it whole
-    half = orbitals[0] * (0.5 * weights * found.rho.numpy())[:, None]
+    fields = found.rho.numpy()[None]
     if slope is not None:
-        factors = 2 * weights * found.sigma.numpy() * slope
-        half += np.einsum("xp,xpm->pm", factors, orbitals[1:])
-    matrix: np.ndarray = orbitals[0].T @ half
-    return matrix + matrix.T
+        fields = np.concatenate([fields, 2 * found.sigma.numpy() * slope])
+    return field_matrix(orbitals, weights * fields)
 
 
 def _hessian(expansion: Expansion, coefficients: np.ndarray) -> np.ndarray:
