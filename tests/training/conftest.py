@@ -12,6 +12,7 @@ import pytest
 from ase import Atoms
 
 from ase_rholearn.basis import Basis
+from ase_rholearn.model import DensityNetwork, NeighborDensity, NetworkOptions, build_network
 from ase_rholearn.references.pyscf import KohnSham, atomic_densities, reference
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.learning.train import train
@@ -64,6 +65,13 @@ def dataset(
     for atoms in waters:
         made.add(reference(atoms, tiny_basis, LEVEL, keep_orbitals=True))
     return made
+
+
+@pytest.fixture(scope="session")
+def network(tiny_basis: Basis) -> DensityNetwork:
+    """Untrained, for what is made of expansions alone. Do not change its weights."""
+    density = NeighborDensity(cutoff=3.0, max_angular=2, max_radial=6)
+    return build_network(NetworkOptions(density=density, tensors=2), tiny_basis)
 
 
 Plan = Callable[..., TrainOptions]

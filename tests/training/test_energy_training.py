@@ -19,9 +19,6 @@ from ase_rholearn.model import (
     EnergyHead,
     EnergyOptions,
     ModelCard,
-    NeighborDensity,
-    NetworkOptions,
-    build_network,
     export_model,
     load_model,
 )
@@ -67,12 +64,6 @@ def artificial(count: int, seed: int, forces: bool = True) -> list[Reference]:
         found = atoms.get_forces() if forces else None
         references.append(Reference(atoms.copy(), np.zeros(0), {}, energy=energy, forces=found))
     return references
-
-
-@pytest.fixture(scope="module")
-def network(tiny_basis: Basis) -> DensityNetwork:
-    density = NeighborDensity(cutoff=3.0, max_angular=2, max_radial=6)
-    return build_network(NetworkOptions(density=density, tensors=2), tiny_basis)
 
 
 @pytest.fixture(scope="module")

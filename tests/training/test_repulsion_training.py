@@ -18,9 +18,6 @@ from ase_rholearn.basis import Basis
 from ase_rholearn.model import (
     DensityNetwork,
     ModelCard,
-    NeighborDensity,
-    NetworkOptions,
-    build_network,
     export_model,
     load_model,
 )
@@ -52,12 +49,6 @@ def water(count: int, seed: int) -> list[Reference]:
             )
         )
     return made
-
-
-@pytest.fixture(scope="module")
-def network(tiny_basis: Basis) -> DensityNetwork:
-    density = NeighborDensity(cutoff=3.0, max_angular=2, max_radial=6)
-    return build_network(NetworkOptions(density=density, tensors=2), tiny_basis)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ import torch
 
 from ...model.network import (
     ChannelMixing,
+    CoupledProduct,
     DensityNetwork,
     Messages,
     Products,
@@ -133,18 +134,26 @@ def _principal_messages(messages: Messages, expansion: torch.Tensor) -> None:
 def _principal_products(products: Products, expansion: torch.Tensor) -> None:
     """Make further channels the leading components of products, as large as the expansion."""
     for l, product in enumerate(products_of(products)):
-        vectors = components_of(product, expansion, product.n_out)
         size = expansion[:, l * l : (l + 1) ** 2].square().mean().sqrt()
-        missing = product.n_out - vectors.shape[1]
-        set_weights(product, torch.nn.functional.pad(size * vectors, (0, missing)), 0)
+        _set_components(product, expansion, product.n_out, 0, size)
 
 
 def _principal_tensors(readout: Readout, expansions: torch.Tensor) -> None:
     """Make the tensors of one lambda the leading components of its features."""
-    vectors = components_of(readout.product, expansions, readout.n_tensors)
-    missing = readout.n_tensors - vectors.shape[1]
-    vectors = torch.nn.functional.pad(vectors, (0, missing))
-    set_weights(readout.product, vectors, readout.n_linear)
+    _set_components(readout.product, expansions, readout.n_tensors, readout.n_linear)
+
+
+def _set_components(
+    product: CoupledProduct,
+    expansions: torch.Tensor,
+    count: int,
+    first: int,
+    size: torch.Tensor | float = 1.0,
+) -> None:
+    """Make outputs from ``first`` on leading components of this size; those missing are zero."""
+    vectors = size * components_of(product, expansions, count)
+    missing = count - vectors.shape[1]
+    set_weights(product, torch.nn.functional.pad(vectors, (0, missing)), first)
 
 
 def _initialize_gates(

@@ -15,6 +15,7 @@ from ..options import GradientOptions
 from .frozen import FrozenNetwork
 from .quadratic import quadratic_form
 from .samples import Batch, Learner, Sample, predict
+from .steps import epoch_order, typical_size
 
 #: Fraction of the steps in which the one-cycle schedule warms up.
 _WARM_UP = 0.1
@@ -73,7 +74,7 @@ class DensityTraining(lightning.LightningModule):
                 # AdamW multiplies by the learning rate, which has the size in it already
                 "weight_decay": options.weight_decay / size,
             }
-            for parameter, size in zip(trained, map(_size, trained), strict=True)
+            for parameter, size in zip(trained, map(typical_size, trained), strict=True)
         ]
         optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99))
         schedule = self._schedule(optimizer, [float(group["lr"]) for group in groups])  # type: ignore[arg-type]
@@ -107,11 +108,6 @@ def unused_parameters(network: torch.nn.Module) -> list[torch.nn.Parameter]:
     empty = [p for p in network.parameters() if p.numel() == 0]
     products = [module for module in network.modules() if isinstance(module, CoupledProduct)]
     return empty + [p.linear for p in products if not p.has_linear]
-
-
-def _size(parameter: torch.Tensor) -> float:
-    """Root mean square of the weights, or 1 where they are all zero."""
-    return float(parameter.detach().square().mean().sqrt()) or 1.0
 
 
 def density_loss(network: Learner, batch: Batch) -> torch.Tensor:
@@ -191,8 +187,7 @@ class SeededSampler(Sampler[int]):
         return self.size // self.processes
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(self.size, generator=generator).tolist()
+        order = epoch_order(self.size, self.seed, self.epoch).tolist()
         return iter(order[self.rank :: self.processes][: len(self)])
 
 

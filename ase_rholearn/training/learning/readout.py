@@ -143,21 +143,14 @@ def _precondition(factors: Weights, residual: Weights) -> Weights:
     return [torch.cholesky_solve(r, f) for r, f in zip(residual, factors, strict=True)]
 
 
-def correct_readout(
-    network: DensityNetwork, samples: Sequence[Sample], options: ClosedForm
-) -> list[float]:
-    """Step 3 for a network that has weights: the smallest correction, instead of new weights.
-
-    The ridge term holds the difference small, so that what the samples do not determine stays
-    as it was learned from others.
-    """
-    return next(readout_corrections(network, samples, options, [options.ridge]))
-
-
 def readout_corrections(
     network: DensityNetwork, samples: Sequence[Sample], options: ClosedForm, ridges: Sequence[float]
 ) -> Iterator[list[float]]:
-    """The same for one ridge term after the other, see :func:`readout_solutions`."""
+    """Step 3 for a network that has weights: the smallest corrections, instead of new weights.
+
+    The ridge term holds the difference small, so that what the samples do not determine stays
+    as it was learned from others. One ridge term after the other, see :func:`readout_solutions`.
+    """
     before = _readout_weights(network)
     with torch.no_grad():
         errors = [

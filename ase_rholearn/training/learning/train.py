@@ -43,6 +43,7 @@ from .prepare import ORTHONORMAL_METRIC, prepare
 from .processes import is_first, wait_for
 from .readout import readout_corrections, readout_solutions, solve_readout
 from .samples import Sample
+from .steps import copied_state
 
 Say = Callable[[str], None]
 
@@ -159,7 +160,7 @@ class _Stages:
         turns = solutions(self.network, self.training, start.closed_form(), start.ridges)
         for ridge, _ in zip(start.ridges, turns, strict=True):
             error = self._error() if len(start.ridges) > 1 else 0.0
-            found.append((error, ridge, _state(self.network)))
+            found.append((error, ridge, copied_state(self.network)))
         _, ridge, state = min(found, key=lambda entry: entry[0])
         self.network.load_state_dict(state)
         if len(start.ridges) > 1:
@@ -183,7 +184,7 @@ class _Stages:
         part = "validation" if self.validation else "training"
         self.say(f"{stage}: {part} error {error:.3f} % of the deformation density")
         if math.isfinite(error):
-            self.errors[name], self.states[name] = error, _state(self.network)
+            self.errors[name], self.states[name] = error, copied_state(self.network)
         return math.isfinite(error)
 
 
@@ -286,10 +287,6 @@ def _split(options: TrainOptions, dataset: DataSet) -> dict[str, list[str]]:
         return read_split(part.file, dataset.ids)
     groups = groups_by(dataset, part.group) if part.group else None
     return split_ids(dataset.ids, part.validation, part.test, part.seed, groups=groups)
-
-
-def _state(network: DensityNetwork) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
 
 
 def _save(network: DensityNetwork, path: Path) -> None:

@@ -26,6 +26,7 @@ from ....files import append_json, atomic_write, temporary_sibling
 from ....model import DensityNetwork, EnergyHead, NuclearRepulsion
 from ...data import DataSet
 from ...options.energy import EnergyTrainingOptions
+from ..steps import copied_state, epoch_order, typical_size
 from .closed_form import (
     fit_composition,
     initialize_energy,
@@ -324,19 +325,18 @@ class _Refinement:
     ) -> _Refinement:
         """Adam, each tensor of weights moving in proportion to its own size."""
         tensors = [p for name, p in head.named_parameters() if name != "baseline" and p.numel()]
-        rates = [options.learning_rate * _size(p) for p in tensors]
+        rates = [options.learning_rate * typical_size(p) for p in tensors]
         groups = [{"params": [p], "lr": rate} for p, rate in zip(tensors, rates, strict=True)]
         optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
         steps = options.epochs * -(-n_samples // options.batch_size)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, max_lr=rates, total_steps=steps, pct_start=0.1
         )
-        return cls(head, options, optimizer, schedule, seed, _state(head))
+        return cls(head, options, optimizer, schedule, seed, copied_state(head))
 
     def run_epoch(self, samples: Sequence[EnergySample]) -> None:
         """One pass over the training set, in an order that depends on seed and epoch alone."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(len(samples), generator=generator)
+        order = epoch_order(len(samples), self.seed, self.epoch)
         for chosen in order.split(self.options.batch_size):
             batch = EnergySample.join([samples[i] for i in chosen.tolist()])
             self.optimizer.zero_grad()
@@ -348,11 +348,11 @@ class _Refinement:
     def remember(self, loss: float) -> None:
         """Keep the weights if they are the best ones so far."""
         if loss < self.least:
-            self.least, self.best = loss, _state(self.head)
+            self.least, self.best = loss, copied_state(self.head)
 
     def dump(self) -> dict[str, Any]:
         return {
-            "state": _state(self.head),
+            "state": copied_state(self.head),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "best": self.best,
@@ -428,12 +428,3 @@ def _add_errors(path: Path, composition: EnergyErrors, best: EnergyErrors) -> No
     baseline = {"composition_energy_rmse_mev_per_atom": composition.energy}
     with atomic_write(path, "w") as stream:
         json.dump({**errors, **best.to_dict(), **baseline}, stream, indent=1)
-
-
-def _state(head: EnergyHead) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in head.state_dict().items()}
-
-
-def _size(parameter: torch.Tensor) -> float:
-    """Root mean square of the weights, or 1 where they are all zero."""
-    return float(parameter.detach().square().mean().sqrt()) or 1.0
