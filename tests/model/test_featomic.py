@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from ase.build import molecule
@@ -21,9 +23,12 @@ def random_readout(values: torch.Tensor, l: int) -> torch.Tensor:
     return (values * weights).sum()
 
 
-@pytest.mark.parametrize("periodic", [False, True])
-def test_values_and_gradients(basis: Basis, density: NeighborDensity, randomize, periodic: bool):
+@pytest.mark.parametrize(("periodic", "scaling"), [(False, None), (True, None), (False, 1.5)])
+def test_values_and_gradients(
+    basis: Basis, density: NeighborDensity, randomize, periodic: bool, scaling: float | None
+):
     """Coefficients to 1e-6 and position gradients to 1e-5, with the same weights."""
+    density = dataclasses.replace(density, scaling_radius=scaling, scaling_exponent=6.0)
     options = NetworkOptions(density=density, tensors=0, linear=True)
     network = randomize(build_network(options, basis))
     for species in network.species:  # featomic's product alone, without the package's own parts

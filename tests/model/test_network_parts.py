@@ -96,8 +96,12 @@ def test_network_options_are_checked(wrong, message):
 def test_neighbor_density_is_checked():
     with pytest.raises(ValueError, match="cutoff is -1"):
         NeighborDensity(cutoff=-1.0)
+    with pytest.raises(ValueError, match=r"scaling_radius is 0.0: give a positive radius .* None"):
+        NeighborDensity(scaling_radius=0.0)
+    with pytest.raises(ValueError, match="scaling_exponent is -4"):
+        NeighborDensity(scaling_radius=2.0, scaling_exponent=-4.0)
 
 
 def test_network_options_round_trip():
-    options = NetworkOptions(density=NeighborDensity(cutoff=4.5), tensors=3)
+    options = NetworkOptions(density=NeighborDensity(cutoff=4.5, scaling_radius=2.0), tensors=3)
     assert NetworkOptions.from_dict(options.to_dict()) == options

@@ -37,6 +37,10 @@ class NeighborDensity:
         Width of the Gaussian on each neighbour, Angstrom.
     smoothing
         Width of the cosine by which neighbours fade out at the cutoff, Angstrom.
+    scaling_radius, scaling_exponent
+        Neighbours at a distance r count 1 / (1 + (r / radius)^exponent): those far away, of which
+        there are many, less than the few that are bonded (M. J. Willatt, F. Musil and M. Ceriotti,
+        Phys. Chem. Chem. Phys. 20, 29661 (2018)). Radius in Angstrom; None: all count alike.
     """
 
     cutoff: float = 4.0
@@ -44,10 +48,19 @@ class NeighborDensity:
     max_radial: int = 6
     width: float = 0.3
     smoothing: float = 0.5
+    scaling_radius: float | None = None
+    scaling_exponent: float = 4.0
 
     def __post_init__(self) -> None:
         if not self.cutoff > 0:
             raise ValueError(f"cutoff is {self.cutoff}: give a positive radius in Angstrom")
+        if self.scaling_radius is not None and not self.scaling_radius > 0:
+            raise ValueError(
+                f"scaling_radius is {self.scaling_radius}: give a positive radius in Angstrom, or "
+                "None for no scaling"
+            )
+        if not self.scaling_exponent > 0:
+            raise ValueError(f"scaling_exponent is {self.scaling_exponent}: give a positive number")
         if not 0 < self.smoothing <= self.cutoff:
             raise ValueError(
                 f"smoothing is {self.smoothing}: give a width between 0 and the cutoff "
@@ -63,12 +76,20 @@ class NeighborDensity:
 
     def featomic_hypers(self) -> dict[str, Any]:
         """The same as hyper-parameters of ``featomic.SphericalExpansion``."""
+        density: dict[str, Any] = {"type": "Gaussian", "width": self.width}
+        if self.scaling_radius is not None:
+            density["scaling"] = {
+                "type": "Willatt2018",
+                "scale": self.scaling_radius,
+                "rate": 1.0,
+                "exponent": self.scaling_exponent,
+            }
         return {
             "cutoff": {
                 "radius": self.cutoff,
                 "smoothing": {"type": "ShiftedCosine", "width": self.smoothing},
             },
-            "density": {"type": "Gaussian", "width": self.width},
+            "density": density,
             "basis": {
                 "type": "TensorProduct",
                 "max_angular": self.max_angular,

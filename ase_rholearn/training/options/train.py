@@ -56,6 +56,15 @@ class ModelOptions(Section):
     max_radial: int = Field(6, ge=1, description="radial functions per l")
     width: float = Field(0.3, gt=0, description="Gaussian on each neighbour, Angstrom")
     smoothing: float = Field(0.5, gt=0, description="width of the cutoff's cosine, Angstrom")
+    scaling_radius: float | None = Field(
+        None,
+        gt=0,
+        description="distance beyond which neighbours count less, Angstrom; left out: all count "
+        "alike",
+    )
+    scaling_exponent: float = Field(
+        4.0, gt=0, description="how fast: they count 1 / (1 + (r / scaling_radius)^exponent)"
+    )
     tensors: int = Field(24, ge=0, description="tensors per lambda that gates mix")
     invariants: int = Field(32, ge=1, description="invariants that gates depend on")
     gates: int = Field(32, ge=1, description="gates")
@@ -87,10 +96,7 @@ class ModelOptions(Section):
     def network(self) -> NetworkOptions:
         """The same for :func:`~ase_rholearn.model.build_network`."""
         data = self.model_dump(exclude={"preset"})
-        density = {
-            name: data.pop(name)
-            for name in ("cutoff", "max_angular", "max_radial", "width", "smoothing")
-        }
+        density = {name: data.pop(name) for name in NeighborDensity.__dataclass_fields__}
         return NetworkOptions(density=NeighborDensity(**density), **data)
 
 
