@@ -180,8 +180,9 @@ class NumericalAtomicDensity:
         return cls(tuple(data["r"]), tuple(data["values"]))
 
 
-#: Both kinds of radial function, and both kinds of atomic density.
+#: Both kinds of radial function.
 RadialFunction = Shell | NumericalShell
+#: Both kinds of atomic density.
 FreeAtom = AtomicDensity | NumericalAtomicDensity
 
 
