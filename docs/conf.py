@@ -14,8 +14,8 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
+    "formulas",
     "navigation",
     "reference",
 ]
@@ -39,6 +39,7 @@ add_module_names = False
 suppress_warnings = ["ref.python"]
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = f"ase_rholearn {version}"
 html_show_sphinx = False
 html_copy_source = False
