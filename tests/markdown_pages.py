@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -60,8 +60,25 @@ class PageRunner:
     command: Callable[..., tuple[int, str, str]]
     printed: Callable[[], str]
 
-    def run(self, page: Path, *, commands: bool = True) -> dict[str, Any]:
-        """Run all blocks, or all but those of a shell: the namespace afterwards."""
+    def run(
+        self, page: Path, *, commands: bool = True, replace: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Run all blocks of a page.
+
+        Parameters
+        ----------
+        page
+            The file.
+        commands
+            Whether blocks of a shell run too.
+        replace
+            What stands in Python code, and what runs instead.
+
+        Returns
+        -------
+        dict
+            The namespace at the end.
+        """
         found: dict[str, Any] = {}
         output = ""
         for block in blocks_of(page):
@@ -73,6 +90,8 @@ class PageRunner:
             elif block.language == "python":
                 # so that tracebacks show the lines of the page
                 source = "\n" * (block.line - 1) + block.text
+                for old, new in (replace or {}).items():
+                    source = source.replace(old, new)
                 exec(compile(source, str(page), "exec"), found)
                 output = self.printed()
             elif block.language == "bash" and commands:

@@ -37,7 +37,8 @@ class Room:
         own = [name for name, full in self.described.items() if full == f"{self.name}.{name}"]
         tabled = [name for name in self.described if callable(getattr(self.module, name))]
         table = [name if name in own else f"~{self.described[name]}" for name in tabled]
-        lines = [self.name, "=" * len(self.name), "", f".. automodule:: {self.name}", ""]
+        title = self.name.removeprefix("ase_rholearn.")
+        lines = [title, "=" * len(title), "", f".. automodule:: {self.name}", ""]
         lines += [".. autosummary::", "", *(f"   {entry}" for entry in table), ""]
         for name in own:
             lines += self.entry(name)
@@ -102,8 +103,16 @@ def list_rooms(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] += toctree([f"api/{room.name}" for room in rooms()])
 
 
+def readable_signature(
+    app: Sphinx, what: str, name: str, found: object, options: object, signature: str, result: str
+) -> tuple[str, str]:
+    """Show defaults that a dataclass makes anew each time as ``...``, which Sphinx can parse."""
+    return (signature or "").replace("<factory>", "...") or signature, result
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("builder-inited", write_pages)
     app.connect("source-read", list_rooms)
+    app.connect("autodoc-process-signature", readable_signature)
     return {"parallel_read_safe": True}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from markdown_pages import PageRunner
@@ -23,16 +22,6 @@ def test_comparison(page_runner: PageRunner) -> None:
     levels = found["potential"].values[[0, -1]]
     assert levels == pytest.approx(found["potential"].vacuum_levels, abs=0.02)
     assert found["displacement"][-1] == pytest.approx(0, abs=1e-3)
-
-
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # temporary files that PySCF does not close
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_scf(page_runner: PageRunner) -> None:
-    found = page_runner.run(DOCS / "scf.md", commands=False)
-    assert found["mf"].converged
-    assert 4 < found["found"].gap < 9
-    dipoles = [rho.dipole() for rho in (found["rho"], found["better"])]
-    np.testing.assert_allclose(*dipoles, atol=0.02)
 
 
 def test_functionals(page_runner: PageRunner) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -88,3 +90,16 @@ def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
     (tmp_path / "b.html").write_text('<p id="z"></p><a href="a.html#x"></a>')
     found = broken_links(tmp_path)
     assert found == ["a.html: b.html#y", "a.html: c.html", "a.html: no.png"]
+
+
+def test_examples_of_docstrings_have_a_heading() -> None:
+    """Otherwise the site shows them as parameters."""
+    wrong = []
+    for path in (ROOT / "ase_rholearn").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+                before, example, _ = (ast.get_docstring(node) or "").partition("\n>>>")
+                headings = re.findall(r"^(\w+)\n---+$", before, re.MULTILINE)
+                if example and headings and headings[-1] != "Examples":
+                    wrong.append(f"{path.name}: {getattr(node, 'name', 'module')}")
+    assert wrong == []
