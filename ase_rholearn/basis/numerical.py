@@ -182,9 +182,8 @@ class NumericalAtomicDensity:
         return cls(tuple(data["r"]), tuple(data["values"]))
 
 
-#: Both kinds of radial function.
+#: Both kinds of radial function, and both kinds of atomic density.
 RadialFunction = Shell | NumericalShell
-#: Both kinds of atomic density.
 FreeAtom = AtomicDensity | NumericalAtomicDensity
 
 

@@ -11,7 +11,8 @@ import inspect
 import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, UnionType
+from typing import get_args
 
 from navigation import toctree
 from sphinx.application import Sphinx
@@ -60,7 +61,12 @@ class Room:
 
 
 def constant_comment(module: ModuleType, name: str) -> list[str]:
-    """The comment ``#:`` of a constant, in the package or the module of it that defines it."""
+    """What a constant is: the kinds of a union, or the comment ``#:`` where it is defined."""
+    found = getattr(module, name)
+    if isinstance(found, UnionType):
+        return [
+            " or ".join(f":class:`~{kind.__module__}.{kind.__name__}`" for kind in get_args(found))
+        ]
     modules = pkgutil.walk_packages(module.__path__, f"{module.__name__}.")
     for place in [module.__name__, *(info.name for info in modules)]:
         comments = ModuleAnalyzer.for_module(place).find_attr_docs()
