@@ -1,7 +1,8 @@
 # make demo   predict a water hexamer and a box of 64 waters, write cubes and a picture
 # make test   the whole test suite
+# make docs   the documentation as a site, in docs-output
 #
-# Both make their own virtual environment in .venv, with the versions of constraints.txt.
+# Each makes its own virtual environment in .venv, with the versions of constraints.txt.
 # PyTorch from PyPI brings CUDA on Linux. For its CPU build name an index that has it (the
 # one that pytorch.org's installation page shows for "CPU"):
 #
@@ -22,13 +23,17 @@ TEST_ENVIRONMENT = OMP_NUM_THREADS=1
 bin = $(VENV)/bin
 sources = pyproject.toml constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test docs lint clean
 
 demo: $(VENV)/.demo
 	$(bin)/python examples/demo.py
 
 test: lint
 	$(TEST_ENVIRONMENT) $(bin)/python -m pytest $(PYTEST_OPTIONS)
+
+docs: $(VENV)/.dev
+	$(TEST_ENVIRONMENT) $(bin)/python -m sphinx -W --keep-going -q docs docs-output
+	@echo docs-output/index.html
 
 lint: $(VENV)/.dev
 	$(bin)/ruff check .
@@ -49,4 +54,4 @@ $(VENV)/.dev: $(VENV)/.torch
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-output
+	rm -rf $(VENV) demo-output docs-output docs/api

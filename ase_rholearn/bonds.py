@@ -84,6 +84,8 @@ def molecules(atoms: Atoms) -> Molecules:
     ValueError
         Bonds go on through the periods without end, as in a crystal of salt or a polymer.
 
+    Examples
+    --------
     >>> from ase.build import molecule
     >>> two = molecule("H2O", cell=[8, 8, 8], pbc=True) + molecule("H2O")
     >>> two.positions[3:] += 4

@@ -404,6 +404,8 @@ class RhoCalculator(Calculator):
         cubes, spacing
             Whether a folder gets cubes, and the spacing of their grids in Angstrom.
 
+        Examples
+        --------
         >>> from ase.build import molecule
         >>> calc = RhoCalculator("water-pbe")
         >>> observer = calc.observer(molecule("H2O"), "densities", cubes=False)

@@ -57,6 +57,8 @@ def total_charge(atoms: Atoms) -> int:
     ValueError
         The charge is not an integer, or the two sources disagree.
 
+    Examples
+    --------
     >>> from ase import Atoms
     >>> total_charge(Atoms("Na", info={"charge": 1}))
     1

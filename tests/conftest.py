@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from markdown_pages import PageRunner
 
 from ase_rholearn import cli
 
@@ -53,3 +55,17 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
         return status, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def page_runner(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Command,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[PageRunner]:
+    """Runs pages of the documentation in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    yield PageRunner(tmp_path, command, lambda: capfd.readouterr().out)
+    # temporary files of PySCF's objects are closed while the test's own filters of warnings hold
+    gc.collect()

@@ -65,6 +65,8 @@ class Basis:
     name
         For people.
 
+    Examples
+    --------
     >>> basis = Basis.from_shells({"H": [(0, [1.0, 0.3]), (1, [0.8])]})
     >>> basis.size([1, 1])
     10

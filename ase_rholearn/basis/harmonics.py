@@ -29,6 +29,8 @@ def solid_harmonics(vectors: torch.Tensor, l_max: int) -> torch.Tensor:
         Shape (n, (l_max + 1)^2); function (l, m) is column l^2 + l + m. It can be compiled
         by TorchScript and differentiated any number of times, also at the origin.
 
+    Examples
+    --------
     >>> solid_harmonics(torch.tensor([[0.0, 0.0, 2.0]]), 1)
     tensor([[0.2821, 0.0000, 0.9772, 0.0000]])
     """

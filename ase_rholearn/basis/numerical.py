@@ -41,6 +41,8 @@ class NumericalShell:
         R at these radii, in bohr^-1.5 if the norm is one. The last one is zero, or below 1e-6
         of the largest.
 
+    Examples
+    --------
     >>> r = np.geomspace(1e-4, 8.0, 400)
     >>> shell = NumericalShell(0, r, 2 * np.exp(-2 * r * r))
     >>> shell.cutoff

@@ -66,6 +66,8 @@ class DensityUncertainty:
     Images of one atom in a periodic structure count as independent, which matters in cells that
     are smaller than the functions only. Errors of different atoms count as independent.
 
+    Examples
+    --------
     >>> from ase.build import molecule
     >>> from ase_rholearn.basis import Basis
     >>> basis = Basis.from_shells({"O": [(0, [1.0])], "H": [(0, [0.5])]})

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
+from markdown_pages import PageRunner
 
 DOCS = Path(__file__).parents[2] / "docs" / "scf.md"
 
 
-def test_examples_run(capfd: pytest.CaptureFixture[str]) -> None:
-    found: dict[str, Any] = {}
-    for block in re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL):
-        # a temporary file that PySCF does not close
-        closed = ".density_fit()\nmf.chkfile = mf._chkfile = None"
-        exec(block.replace(".density_fit()", closed), found)
-    capfd.readouterr()
+def test_examples_run(page_runner: PageRunner) -> None:
+    # a temporary file that PySCF does not close
+    closed = {".density_fit()": ".density_fit()\nmf.chkfile = mf._chkfile = None"}
+    found = page_runner.run(DOCS, commands=False, replace=closed)
     assert found["mf"].converged
     assert 4 < found["found"].gap < 9
     dipoles = [rho.dipole() for rho in (found["rho"], found["better"])]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
+from markdown_pages import PageRunner, blocks_of
 from typer.main import get_command
 
 from ase_rholearn.cli import app
@@ -19,20 +17,11 @@ from ase_rholearn.training import DataSet
 DOCS = Path(__file__).parents[2] / "docs" / "data-sets.md"
 
 
-def test_the_snippet_of_the_docs(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    dataset: DataSet,
-) -> None:
+def test_the_snippet_of_the_docs(page_runner: PageRunner, dataset: DataSet) -> None:
     """Run as it stands on real water molecules."""
-    made = DataSet.create(tmp_path / "data", dataset.basis, dataset.settings)
+    made = DataSet.create(page_runner.folder / "data", dataset.basis, dataset.settings)
     made.extend(dataset)
-    monkeypatch.chdir(tmp_path)
-    [code] = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-    found: dict[str, Any] = {}
-    exec(code, found)
-    assert capfd.readouterr().out.count("\n") == len(made)
+    found = page_runner.run(DOCS)
     assert found["settings"] == made.settings
     last = made.load(found["name"].decode())
     np.testing.assert_array_equal(found["positions"], last.atoms.positions)
@@ -44,7 +33,7 @@ def test_the_snippet_of_the_docs(
 
 def test_commands_of_the_docs_exist() -> None:
     """Each line of the shell block names a command that there is."""
-    [block] = re.findall(r"```sh\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    [block] = [block.text for block in blocks_of(DOCS) if block.language == "sh"]
     commands = get_command(app).commands["data"].commands  # type: ignore[attr-defined]
     for line in block.splitlines():
         words = line.split("#")[0].split()

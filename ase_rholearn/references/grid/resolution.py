@@ -52,7 +52,7 @@ def neighbours(lattice: np.ndarray) -> np.ndarray:
 
 
 def effective_spacing(grid: Grid) -> float:
-    """2 pi / min |K| over the reciprocal vectors K of the lattice of points, in Angstrom.
+    """``2 pi / min |K|`` over the reciprocal vectors K of the lattice of points, in Angstrom.
 
     The distance of neighbouring points for an orthogonal grid, where the widest counts. For
     others it takes the packing of the points into account.

@@ -40,6 +40,8 @@ def split_ids(
         The group of each name, such as its molecule: a group is never divided, so that the
         fractions are met as nearly as whole groups allow.
 
+    Examples
+    --------
     >>> parts = split_ids([f"{i:02d}" for i in range(10)], 0.2, 0.2, seed=0)
     >>> {name: len(part) for name, part in parts.items()}
     {'training': 6, 'validation': 2, 'test': 2}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-#: Figures of one structure and what they mean, with units. NMAE is 100 * integral of
-#: |rho - rho_ref| over the number of electrons.
+#: Figures of one structure and what they mean, with units. NMAE is 100 times the integral of
+#: ``|rho - rho_ref|`` over the number of electrons.
 FIGURES = {
     "nmae_scf_percent": "(a) NMAE against the SCF density, %",
     "nmae_fit_percent": "(b) NMAE against the fitted density, %",

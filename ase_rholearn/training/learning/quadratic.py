@@ -50,6 +50,8 @@ def quadratic_form(error: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
         (size, size), symmetric; not differentiated. It may have another precision than the
         error, in which the product is then computed.
 
+    Examples
+    --------
     >>> error = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> value = quadratic_form(error, torch.tensor([[2.0, 1.0], [1.0, 3.0]]))
     >>> value.backward()

@@ -139,6 +139,8 @@ def conformers(
     ImportError
         RDKit is not installed.
 
+    Examples
+    --------
     >>> butane = conformers("CCCC", Conformers(count=5))
     >>> len(butane)  # anti, and one of the two gauche, which are mirror images
     2
@@ -171,6 +173,8 @@ def parse_smiles(smiles: str) -> str:
     ImportError
         RDKit is not installed.
 
+    Examples
+    --------
     >>> parse_smiles("OCC")
     'CCO'
     """

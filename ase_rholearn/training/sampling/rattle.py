@@ -72,6 +72,8 @@ def rattle(
     SamplingError
         Atoms of the structure, or of all that was drawn, are too close.
 
+    Examples
+    --------
     >>> from ase.build import molecule
     >>> copies = rattle(molecule("H2O"), Rattle(copies=3), seed=1)
     >>> len(copies), copies[0].info

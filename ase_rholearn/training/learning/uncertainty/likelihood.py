@@ -44,6 +44,8 @@ def fit_expectations(
     steps, tolerance
         Most steps, and the relative decrease of the negative likelihood at which they end.
 
+    Examples
+    --------
     >>> design = np.array([[1.0, 0.0], [1.0, 1.0]])
     >>> fit_expectations(design, np.array([2.0, 5.0]), np.ones(2), np.ones(2)).round(3)
     array([2., 3.])
