@@ -3,6 +3,7 @@
 Energy functionals as code to differentiate are in :mod:`ase_rholearn.scf.functionals`.
 """
 
+from .crystals import OneShotCrystal, one_shot_crystal
 from .guess import GuessWarning, initial_guess, write_checkpoint
 from .kohn_sham import kohn_sham_matrix, one_shot_orbitals
 from .minimize import Minimum, minimize_energy
@@ -12,10 +13,12 @@ __all__ = [
     "GuessWarning",
     "Minimum",
     "OneShot",
+    "OneShotCrystal",
     "initial_guess",
     "kohn_sham_matrix",
     "minimize_energy",
     "one_shot",
+    "one_shot_crystal",
     "one_shot_orbitals",
     "write_checkpoint",
 ]
