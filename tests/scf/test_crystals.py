@@ -247,6 +247,10 @@ def test_all_electron_densities_and_pseudopotentials_are_not_mixed() -> None:
         one_shot_crystal(atoms, density, "PBE", "gth-dzvp")
     with pytest.raises(ValueError, match="pseudo is 'gth-pbe', but the density is all-electron"):
         one_shot_crystal(atoms, density, "PBE", "def2-svp", pseudo="gth-pbe")
+    heavy = bulk("I", "sc", a=3.5)
+    iodine = Density(heavy, Basis.from_shells({"I": [(0, [1.0])]}), [1.0])
+    with pytest.raises(ValueError, match="'def2-svp' has an effective core potential for I"):
+        one_shot_crystal(heavy, iodine, "PBE", "def2-svp")
     five = Basis.from_shells({"Si": [(0, [1.0])]}, kind="valence", core_charges={14: 5.0})
     with pytest.raises(ValueError, match=r"'gth-pbe-q5' for Si: the density has 5 valence"):
         one_shot_crystal(atoms, Density(atoms, five, np.ones(2)))

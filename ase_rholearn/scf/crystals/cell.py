@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from ase.data import chemical_symbols
 from ...basis import Basis
 from ...density import Density
 from ...references.pyscf.integrals import check_same_atoms, pyscf_geometry
+from ...references.pyscf.molecule import check_all_electron_basis, check_known_basis
 from ...structures import check_atoms
 
 #: Pseudopotentials of Goedecker, Teter and Hutter that were made for a kind of functional.
@@ -101,8 +101,9 @@ def build_cell(
             "all-electron: give an all-electron basis such as 'def2-svp', or a valence density"
         )
     if isinstance(orbital_basis, str):
+        check = check_known_basis if potentials else check_all_electron_basis
         for z in species:
-            _check_basis(orbital_basis, chemical_symbols[z])
+            check(orbital_basis, chemical_symbols[z])
     cell = gto.Cell(
         atom=pyscf_geometry(atoms),
         a=atoms.cell.array / units.Bohr,
@@ -139,19 +140,3 @@ def _pseudopotentials(basis: Basis, species: list[int], family: str) -> dict[str
             ) from error
         names[symbol] = name
     return names
-
-
-def _check_basis(orbital_basis: str, symbol: str) -> None:
-    """Refuse names that PySCF does not know."""
-    from pyscf import gto
-
-    with warnings.catch_warnings():
-        # PySCF advises to install another package for bases that it does not have
-        warnings.simplefilter("ignore", UserWarning)
-        try:
-            gto.basis.load(orbital_basis, symbol)
-        except (RuntimeError, KeyError) as error:
-            raise ValueError(
-                f"basis is {orbital_basis!r}, which PySCF does not have for {symbol}: give a name "
-                "such as 'gth-dzvp' (pseudopotentials) or 'def2-svp' (all electrons)"
-            ) from error
