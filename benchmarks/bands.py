@@ -37,7 +37,7 @@ ORBITAL_BASIS, XC, KPTS = "gth-dzvp", "PBE", (2, 2, 2)
 BANDS = 8
 
 
-def calculation(atoms: Atoms, points: int, basis: str, pseudo: str | None) -> Any:
+def calculation(atoms: Atoms, points: int, basis: str, pseudo: Any) -> Any:
     """PySCF's, not yet converged."""
     from pyscf.pbc import dft, gto
 
@@ -79,7 +79,7 @@ def helium() -> None:
     from pyscf.pbc.dft.gen_grid import UniformGrids
 
     atoms, points, basis = bulk("He", "fcc", a=2.6), 40, "6-31g"
-    mean_field = calculation(atoms, points, basis, None).density_fit()
+    mean_field = calculation(atoms, points, basis, {}).density_fit()
     mean_field.grids.level = 4
     energy = mean_field.kernel() * units.Hartree
     expected = np.array(mean_field.mo_energy) * units.Hartree

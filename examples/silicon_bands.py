@@ -64,7 +64,7 @@ def plot(one: BandStructure, scf: BandStructure, dos: GridDOSData, path: Path) -
     top.plot(x, there, color="k", lw=0, marker=".", ms=3)
     top.plot([], [], color="tab:blue", label="one diagonalisation, fitted density")
     top.plot([], [], color="k", lw=0, marker=".", label="self-consistent")
-    top.legend(loc="lower right", fontsize=8)
+    top.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=9)
     top.set(ylabel="energy / eV", ylim=(-13, 8), xticklabels=[])
     low.plot(x, 1000 * (here - there), color="tab:blue", lw=0.8)
     low.set(ylabel="difference / meV")
