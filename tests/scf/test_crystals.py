@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from ase.data import atomic_numbers
 from grid_orbitals import crystal_orbitals, valence_density
 
 from ase_rholearn.basis import Basis
-from ase_rholearn.density import Density
-from ase_rholearn.references.grid import fit_grid, grid_basis
+from ase_rholearn.density import Density, Grid
+from ase_rholearn.references.grid import GridDensity, fit_grid, grid_basis
 from ase_rholearn.references.pyscf import KohnSham, density_from_mean_field
 from ase_rholearn.references.pyscf.run import kohn_sham
 from ase_rholearn.scf import one_shot, one_shot_crystal
+from ase_rholearn.scf.crystals.cell import build_cell
 from ase_rholearn.scf.crystals.exchange_correlation import LocalExchangeCorrelation
 from ase_rholearn.scf.crystals.hamiltonian import mesh_hamiltonian
 
@@ -198,6 +200,32 @@ def test_isolated_atoms_are_molecules() -> None:
     assert np.isnan(found.gap)
     with pytest.raises(ValueError, match="no uniform grid resolves its cores"):
         found.on_grid()
+
+
+@pytest.mark.slow
+def test_all_electrons_of_a_crystal(tmp_path: Path) -> None:
+    """Helium under pressure, where atoms overlap, against PySCF's density-fitted integrals."""
+    from pyscf.pbc import dft
+    from pyscf.pbc.dft.gen_grid import UniformGrids
+
+    atoms = bulk("He", "fcc", a=2.6)
+    empty = Density(atoms, Basis.from_shells({"He": [(0, [1.0])]}), [0.0], normalize=False)
+    cell = build_cell(atoms, empty, "6-31g", None, "GGA", (32, 32, 32))
+    mean_field = dft.KRKS(cell, cell.make_kpts([2, 1, 1]), xc="PBE")
+    mean_field = mean_field.density_fit(auxbasis="def2-universal-jkfit")
+    mean_field.chkfile = mean_field._chkfile = None
+    # PySCF does not close the temporary file that it opens here
+    mean_field.with_df._cderi_to_save.close()
+    mean_field.with_df._cderi_to_save = str(tmp_path / "integrals.h5")
+    energy = mean_field.kernel() * units.Hartree
+    values = mean_field.get_rho(grids=UniformGrids(cell)).reshape(cell.mesh) / units.Bohr**3
+    density = GridDensity(atoms, Grid(values, np.zeros(3), atoms.cell.array), "all-electron")
+    basis = grid_basis(density, largest=80.0, l_max=2)
+    rho = Density(atoms, basis, fit_grid(density, basis).coefficients)
+    found = one_shot_crystal(atoms, rho, "PBE", "6-31g", kpts=(2, 1, 1))
+    assert found.energy == pytest.approx(energy, abs=3e-3)
+    expected = np.array(mean_field.mo_energy) * units.Hartree
+    np.testing.assert_allclose(found.orbital_energies, expected, atol=6e-3)
 
 
 # refused ---------------------------------------------------------------------------------------
