@@ -14,6 +14,13 @@ from pyscf.scf import chkfile
 
 from ase_rholearn import Density
 from ase_rholearn.basis import Basis
+from ase_rholearn.model import (
+    ModelCard,
+    NeighborDensity,
+    NetworkOptions,
+    build_network,
+    export_model,
+)
 
 
 @pytest.fixture
@@ -107,6 +114,38 @@ def test_mistakes_of_valence(
     assert status == 1
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+def test_model_of_valence_densities(command: Any, tmp_path: Path) -> None:
+    """A structure and a model: what the density says of its electrons comes with the file."""
+    atoms = bulk("NaCl", "rocksalt", a=5.64)
+    write(tmp_path / "salt.cif", atoms)
+    shells = {"Na": [(0, [0.5])], "Cl": [(0, [0.4])]}
+    basis = Basis.from_shells(shells, kind="valence", core_charges={11: 9.0, 17: 7.0})
+    expansion = NeighborDensity(cutoff=3.0, max_angular=1, max_radial=2)
+    options = NetworkOptions(expansion, tensors=0, invariants=2, gates=2, linear=True)
+    card = ModelCard(name="salt", charges=(0,))
+    export_model(build_network(options, basis), basis, card, tmp_path / "salt.pt")
+    given = (
+        "--model",
+        tmp_path / "salt.pt",
+        "--shape",
+        "20",
+        "20",
+        "20",
+        "-o",
+        tmp_path / "x.cube",
+    )
+    potentials = ("--valence", "Na=GTH-PBE-q9", "--valence", "Cl=GTH-PBE-q7")
+    status, out, _ = command("seed", "cp2k", tmp_path / "salt.cif", *given, *potentials)
+    assert status == 0
+    assert "(16.0" in out
+    status, _, err = command(
+        "seed", "cp2k", tmp_path / "salt.cif", *given, "--valence", "Na=1", "--valence", "Cl=7"
+    )
+    assert status == 1
+    assert "16 electrons (Na 9, Cl 7)" in err
+    assert "expect 8 (Na 1, Cl 7)" in err
 
 
 def test_the_shipped_model_is_all_electron(water: Path, command: Any) -> None:
