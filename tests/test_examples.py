@@ -60,6 +60,25 @@ def test_infrared_bands_are_where_they_belong(tmp_path):
     assert (tmp_path / "infrared-output" / "infrared.png").exists()
 
 
+@pytest.mark.slow
+def test_predicted_densities_save_cycles(tmp_path):
+    output = run(tmp_path, "scf_cycles.py", "--largest", "2", "--basis", "def2-svp")
+    rows = [[int(n) for n in line.split()[1:]] for line in output.splitlines()[1:]]
+    for usual, predicted, fitted in rows:
+        assert fitted <= predicted < usual
+    assert (tmp_path / "scf-output" / "scf-cycles.png").exists()
+
+
+@pytest.mark.slow
+def test_bands_of_silicon(tmp_path):
+    options = ("--basis", "gth-szv", "--npoints", "12", "--dos", "2")
+    output = run(tmp_path, "silicon_bands.py", *options)
+    printed = [line.split() for line in output.splitlines()]
+    assert float(printed[1][-2]) < 10  # bands, meV
+    assert abs(float(printed[2][-2])) < 1  # energy, meV
+    assert (tmp_path / "bands-output" / "silicon.png").exists()
+
+
 def test_force_field_of_the_infrared_example():
     spec = importlib.util.spec_from_file_location("infrared", EXAMPLES / "infrared.py")
     module = importlib.util.module_from_spec(spec)

@@ -8,7 +8,7 @@ import numpy as np
 def field_matrix(functions: np.ndarray, fields: np.ndarray) -> np.ndarray:
     r"""Integral of a field with products of functions, and of a vector field with their slopes.
 
-    .. math:: \int v \phi_m \phi_n + \mathbf{u} \cdot \nabla(\phi_m \phi_n)
+    .. math:: \int v \phi_m^* \phi_n + \mathbf{u} \cdot \nabla(\phi_m^* \phi_n)
 
     Parameters
     ----------
@@ -26,5 +26,5 @@ def field_matrix(functions: np.ndarray, fields: np.ndarray) -> np.ndarray:
     half = functions[0] * (0.5 * fields[0])[:, None]
     if len(fields) > 1:
         half += np.einsum("xp,xpm->pm", fields[1:], functions[1:])
-    matrix: np.ndarray = functions[0].T @ half
-    return matrix + matrix.T
+    matrix: np.ndarray = functions[0].conj().T @ half
+    return matrix + matrix.conj().T

@@ -112,9 +112,14 @@ def one_shot(
     Raises
     ------
     ValueError
-        Periodic structures, open shells, hybrids and meta-GGAs, a basis or functional that PySCF
-        does not know, a density of other atoms.
+        Periodic structures (see :func:`~ase_rholearn.scf.one_shot_crystal`), open shells, hybrids
+        and meta-GGAs, a basis or functional that PySCF does not know, a density of other atoms.
     """
+    if atoms.pbc.any():
+        raise ValueError(
+            f"atoms.pbc is {atoms.pbc.tolist()}: one_shot is for molecules; use one_shot_crystal "
+            "for crystals, or set pbc=False"
+        )
     check_molecule(atoms)
     molecule = build_molecule(atoms, basis)
     found = kohn_sham_terms(molecule, density, xc, grid_level=grid_level)

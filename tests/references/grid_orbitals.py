@@ -20,7 +20,8 @@ ORBITAL_BASES = {"si": "gth-dzvp", "nacl": "gth-dzvp-molopt-sr", "waters": "gth-
 
 
 @cache
-def _calculation(name: str) -> tuple[Atoms, Any, dict[str, np.ndarray]]:
+def crystal_orbitals(name: str) -> tuple[Atoms, Any, dict[str, np.ndarray]]:
+    """Structure, PySCF's cell, and what ``data/grid_orbitals.npz`` holds of a calculation."""
     from pyscf.pbc import gto
 
     with np.load(DATA / "grid_orbitals.npz") as data:
@@ -42,7 +43,7 @@ def _calculation(name: str) -> tuple[Atoms, Any, dict[str, np.ndarray]]:
 
 def valence_density(name: str, shape: tuple[int, int, int]) -> GridDensity:
     """``"si"``, ``"nacl"`` or ``"waters"`` on a grid over the cell."""
-    atoms, cell, arrays = _calculation(name)
+    atoms, cell, arrays = crystal_orbitals(name)
     grid = Grid(np.zeros(shape), np.zeros(3), atoms.cell.array)
     points = grid.points().reshape(-1, 3) / units.Bohr
     values = np.zeros(len(points))

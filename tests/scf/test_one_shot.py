@@ -122,7 +122,7 @@ def test_hartree_energy_is_that_of_the_density(run: Any, density: Density) -> No
 def test_what_is_refused(density: Density) -> None:
     crystal = WATER.copy()
     crystal.cell, crystal.pbc = [9, 9, 9], True
-    with pytest.raises(ValueError, match=r"atoms.pbc is .*set pbc=False"):
+    with pytest.raises(ValueError, match=r"atoms.pbc is .*use one_shot_crystal"):
         one_shot(crystal, density)
     ion = WATER.copy()
     ion.info["charge"] = 1

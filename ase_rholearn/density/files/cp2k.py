@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def write_cp2k_density(
     path: str | os.PathLike[str], density: Density, shape: tuple[int, int, int]
-) -> None:
+) -> float:
     """Write a valence density on CP2K's own grid, as the external density of a calculation.
 
     CP2K takes the values as they come and does not interpolate: a cube with other points is
@@ -28,6 +28,11 @@ def write_cp2k_density(
     shape
         Points along each axis of CP2K's finest grid. CP2K prints them as "number of points",
         and a cube of its own density (``E_DENSITY_CUBE`` with ``STRIDE 1``) has them.
+
+    Returns
+    -------
+    float
+        Electrons that the sum over the grid has.
 
     Raises
     ------
@@ -46,3 +51,4 @@ def write_cp2k_density(
         )
     grid = density.on_grid(shape=shape)
     write_cube(path, density.atoms, grid, comment="Valence density for CP2K")
+    return grid.integral

@@ -52,7 +52,7 @@ def build_molecule(atoms: Atoms, orbital_basis: Any, spin: int | None = None) ->
         )
     if isinstance(orbital_basis, str):
         for z in sorted(set(atoms.numbers.tolist())):
-            _check_orbital_basis(orbital_basis, chemical_symbols[z])
+            check_all_electron_basis(orbital_basis, chemical_symbols[z])
     return gto.M(
         atom=pyscf_geometry(atoms),
         basis=orbital_basis,
@@ -118,8 +118,8 @@ def with_typed_positions(atoms: Atoms, molecule: Any) -> tuple[Atoms, Any]:
     return typed, moved
 
 
-def _check_orbital_basis(orbital_basis: str, symbol: str) -> None:
-    """Refuse bases that PySCF does not know, and those with an effective core potential."""
+def check_known_basis(orbital_basis: str, symbol: str) -> None:
+    """Raise a ValueError if PySCF does not have an orbital basis for an element."""
     from pyscf import gto
 
     with warnings.catch_warnings():
@@ -130,8 +130,17 @@ def _check_orbital_basis(orbital_basis: str, symbol: str) -> None:
         except (RuntimeError, KeyError) as error:
             raise ValueError(
                 f"orbital_basis is {orbital_basis!r}, which PySCF does not have for {symbol}: "
-                "give a name such as 'def2-tzvp'"
+                "give a name such as 'def2-tzvp', or 'gth-dzvp' with pseudopotentials"
             ) from error
+
+
+def check_all_electron_basis(orbital_basis: str, symbol: str) -> None:
+    """Refuse bases that PySCF does not know, and those with an effective core potential."""
+    from pyscf import gto
+
+    check_known_basis(orbital_basis, symbol)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
         try:
             potential = gto.basis.load_ecp(orbital_basis, symbol)
         except (RuntimeError, KeyError):
