@@ -306,7 +306,7 @@ def read_numbers(stream: IO[bytes], count: int, head: bytes = b"") -> np.ndarray
         if block:  # the last number may go on in the next block
             end = max(text.rfind(b" "), text.rfind(b"\n"), text.rfind(b"\t")) + 1
             text, tail = text[:end], text[end:]
-        part = _parse(text, count - done)
+        part = parse_numbers(text, count - done)
         values[done : done + len(part)] = part
         done += len(part)
         if not block and done < count:
@@ -314,8 +314,16 @@ def read_numbers(stream: IO[bytes], count: int, head: bytes = b"") -> np.ndarray
     return values
 
 
-def _parse(text: bytes, most: int) -> np.ndarray:
-    """At most so many numbers of a text."""
+def parse_numbers(text: bytes, most: int | None = None) -> np.ndarray:
+    """All numbers of a text, or at most so many: shape (n,).
+
+    They are separated by blanks and ends of lines; Fortran's exponents are understood.
+
+    Raises
+    ------
+    ValueError
+        There is something else, such as the asterisks of a number too large for its column.
+    """
     if not text.strip():
         return np.empty(0)
     try:
