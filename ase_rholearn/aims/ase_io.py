@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ase import Atoms
-from ase.io import read
+from ase.io.aims import read_aims
 
 
 @contextmanager
@@ -25,4 +25,4 @@ def announced_move() -> Iterator[None]:
 def parse_geometry(text: str) -> Atoms:
     """The structure of a ``geometry.in`` whose species are elements."""
     with announced_move():
-        return read(io.StringIO(text), format="aims")
+        return read_aims(io.StringIO(text))

@@ -175,6 +175,7 @@ class Basis:
 
         Coefficients on it are those of this basis less :meth:`mean_vector`.
         """
+        self.check_known("a mean atom")
         densities = {
             z: tabulated_atom(self.radial_functions(z, 0), own)
             for z, own in self.mean_atoms.items()
@@ -454,7 +455,8 @@ class Basis:
             parts.append(f"{_symbol(z)} {text} ({self.sizes[z]})")
         title = self.name or "basis"
         baseline = "deformation density" if self.atomic_densities else "total density"
-        return f"{title}, {self.kind} {baseline}: " + ", ".join(parts)
+        known = "" if self.is_known else ", radial functions not known"
+        return f"{title}, {self.kind} {baseline}{known}: " + ", ".join(parts)
 
 
 def _symbol(z: int) -> str:
