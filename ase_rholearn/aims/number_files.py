@@ -85,13 +85,20 @@ def read_indices(path: str | os.PathLike[str]) -> np.ndarray:
     return values.astype(int)
 
 
-def finite_blocks(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
-    """Numbers of a file, one a line, in pieces: only one is in memory at a time.
+def finite_blocks(path: str | os.PathLike[str], columns: int = 1) -> Iterator[np.ndarray]:
+    """Numbers of a file in pieces, of which only one is in memory at a time: shape (n,).
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        Numbers in each line.
 
     Raises
     ------
     ValueError
-        A line is not one finite number; the message names file and line.
+        A line does not have so many finite numbers; the message names file and line.
     """
     first, tail = 1, b""
     with Path(path).open("rb") as stream:
@@ -103,29 +110,30 @@ def finite_blocks(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
             try:
                 values = parse_numbers(text)
             except ValueError as error:
-                raise ValueError(_first_wrong(path, text, first)) from error
-            if len(values) != lines or not np.isfinite(values).all():
-                raise ValueError(_first_wrong(path, text, first))
+                raise ValueError(_first_wrong(path, text, first, columns)) from error
+            if len(values) != lines * columns or not np.isfinite(values).all():
+                raise ValueError(_first_wrong(path, text, first, columns))
             first += lines
             yield values
 
 
-def _first_wrong(path: str | os.PathLike[str], text: bytes, first: int) -> str:
-    """What is wrong with the first line of a text that is not one finite number."""
-    for number, line in enumerate(text.split(b"\n"), first):
-        word = line.decode("ascii", "replace").strip()
-        where = f"{path}, line {number}"
-        if "*" in word:
-            return f"{where}: {word!r}, a number that was too large for its column"
+def _first_wrong(path: str | os.PathLike[str], text: bytes, first: int, columns: int) -> str:
+    """What is wrong with the first line of a text that does not have so many finite numbers."""
+    expected = "one number" if columns == 1 else f"{columns} numbers"
+    for line_number, line in enumerate(text.split(b"\n"), first):
+        found = line.decode("ascii", "replace").strip()
+        where = f"{path}, line {line_number}"
+        if "*" in found:
+            return f"{where}: {found!r}, a number that was too large for its column"
         try:
             values = parse_numbers(line)
         except ValueError:
             values = np.empty(0)
-        if len(values) != 1:
-            return f"{where}: {word!r} is not one number"
+        if len(values) != columns:
+            return f"{where}: {found!r} is not {expected}"
         if not np.isfinite(values).all():
-            return f"{where}: {word!r} is not finite"
-    return f"{path}, line {first}: there is something else than one number"
+            return f"{where}: {found!r} is not finite"
+    return f"{path}, line {first}: there is something else than {expected}"
 
 
 def write_vector(path: str | os.PathLike[str], values: np.ndarray) -> None:

@@ -94,6 +94,29 @@ def store_overlap(
     return binary
 
 
+def check_layout(path: str | os.PathLike[str], size: int) -> bool:
+    """Whether a file has the upper triangle of a matrix of shape (size, size), or all of it.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It has another number of lines than either layout.
+    """
+    full, triangle = size * size, size * (size + 1) // 2
+    lines = count_lines(path)
+    if lines not in (full, triangle):
+        nearest = min((full, triangle), key=lambda n: abs(n - lines))
+        problem = "truncated" if lines < nearest else "too long"
+        raise ValueError(
+            f"{path}, line {min(lines, nearest) + 1}: the file is {problem}, or of another basis: "
+            f"it has {lines} lines, but for {size} functions there are {triangle} (upper triangle) "
+            f"or {full}"
+        )
+    return lines == triangle
+
+
 def write_overlap(
     path: str | os.PathLike[str], matrix: np.ndarray, *, triangle: bool = True
 ) -> None:
@@ -115,16 +138,7 @@ def _read_binary(path: Path, size: int) -> np.ndarray:
 def _fill(matrix: np.ndarray, path: Path) -> None:
     """Read a file of either layout into a matrix of shape (size, size)."""
     size = len(matrix)
-    full, triangle = size * size, size * (size + 1) // 2
-    lines = count_lines(path)
-    if lines not in (full, triangle):
-        nearest = min((full, triangle), key=lambda n: abs(n - lines))
-        problem = "truncated" if lines < nearest else "too long"
-        raise ValueError(
-            f"{path}, line {min(lines, nearest) + 1}: the file is {problem}, or of another basis: "
-            f"it has {lines} lines, but for {size} functions there are {triangle} (upper triangle) "
-            f"or {full}"
-        )
+    triangle = check_layout(path, size)
     row, column = 0, 0
     for block in finite_blocks(path):
         start = 0
@@ -135,11 +149,14 @@ def _fill(matrix: np.ndarray, path: Path) -> None:
             column += len(part)
             if column == size:
                 row += 1
-                column = row if lines == triangle else 0
-    (_mirror if lines == triangle and size > 1 else _check_symmetric)(matrix, path)
+                column = row if triangle else 0
+    if triangle:
+        _mirror(matrix)
+    else:
+        _check_symmetric(matrix, path)
 
 
-def _mirror(matrix: np.ndarray, path: Path) -> None:
+def _mirror(matrix: np.ndarray) -> None:
     """Copy the upper triangle to the lower one, by blocks of rows."""
     for start in range(0, len(matrix), _ROWS):
         stop = min(start + _ROWS, len(matrix))
