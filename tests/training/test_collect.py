@@ -323,7 +323,7 @@ def test_a_model_with_radial_functions(
     np.testing.assert_allclose(found, same.evaluate(points), rtol=1e-5, atol=1e-5)
     calc.write_cube(tmp_path / "rho.cube", atoms, spacing=0.5)
     assert calc.get_charges(atoms).sum() == pytest.approx(0, abs=1e-5)
-    with pytest.raises(ValueError, match="basis is given, but .* knows its own"):
+    with pytest.raises(ValueError, match=r"basis is given, but .* knows its own"):
         RhoCalculator(model, basis=known)
 
 

@@ -17,8 +17,8 @@ from ..geometry import read_geometry
 from ..grid_files import read_grid_density
 from ..ri_files import RIFit, read_ri_fit
 from .plan import Displacement
-from .setup import PLAN, UNCHANGED
-from .tabulate import RadialValues, bohr_positions, read_off, tabulated_function
+from .setup import PLAN, directory_of
+from .tabulate import RadialValues, length_unit, read_off, tabulated_function
 
 #: Largest part of a difference that may not be one radial function times its harmonic.
 _RESIDUAL = 1e-3
@@ -68,17 +68,18 @@ def recover_functions(root: str | os.PathLike[str]) -> Recovered:
     """
     folder = Path(root)
     fit_folder, plan = read_plan(folder)
-    positions = read_geometry(folder / UNCHANGED).atoms.positions / units.Bohr
-    numbers = read_geometry(folder / UNCHANGED).atoms.numbers
-    points, before = _rebuilt(folder / UNCHANGED)
-    points = points * bohr_positions(points, positions)
+    unchanged = directory_of(folder, None)
+    atoms = read_geometry(unchanged).atoms
+    positions, numbers = atoms.positions / units.Bohr, atoms.numbers
+    grid, before = _rebuilt(unchanged)
+    points = grid * length_unit(grid, positions)
     found: dict[tuple[int, int, int], RadialValues] = {}
     residual = asymmetry = 0.0
     for run in sorted({one.run for one in plan}):
-        directory = folder / f"{run:06d}"
+        directory = directory_of(folder, run)
         same, after = _rebuilt(directory)
-        if len(same) != len(points):
-            raise ValueError(f"{directory} has another grid than {folder / UNCHANGED}")
+        if not np.array_equal(same, grid):
+            raise ValueError(f"{directory} has another grid than {unchanged}")
         for one in (d for d in plan if d.run == run):
             first, second = (
                 read_off(points, sign * (after - before) / one.size, atom, positions, one.l)

@@ -14,9 +14,10 @@ from ...files import atomic_write
 from ..basis_info import NAME as BASIS
 from ..basis_info import write_basis_info
 from ..geometry import read_geometry
+from ..layout import step_directory, structure_directory
 from ..restart import write_restart
 from ..ri_files import read_ri_fit
-from ..settings import AimsSettings
+from ..settings import AimsSettings, Step
 from ..setup import set_up_step
 from ..species import species_directory
 from .plan import Displacement, displaced, plan_displacements
@@ -26,8 +27,8 @@ _MULTIPLIER = re.compile(r"^(\s*radial_multiplier\s+)\d+", re.MULTILINE)
 #: What was changed where.
 PLAN = "recovery.json"
 
-#: Directory of the run that nothing was changed in.
-UNCHANGED = "unchanged"
+#: The step of the runs: those of :func:`~ase_rholearn.aims.run_all`, which can run them.
+_STEP: Step = "rebuild"
 
 
 def set_up_recovery(
@@ -47,7 +48,8 @@ def set_up_recovery(
         Directory of the fit of separate atoms, see :func:`recovery_structure`, with its
         ``control.in`` or without.
     root
-        Folder of the runs: ``unchanged``, ``000000``, ``000001``, ...
+        Folder of the runs: in ``000000/rebuild`` nothing is changed, in ``000001/rebuild`` and
+        so on the first and further functions are. ``run_all(root, ["rebuild"])`` runs them.
     settings
         Those of the fit.
     size
@@ -82,19 +84,23 @@ def set_up_recovery(
         set(atoms.numbers.tolist()),
         radial_multiplier,
     )
-    changes = {UNCHANGED: found.coefficients}
-    for run in sorted({one.run for one in plan}):
-        own = [one for one in plan if one.run == run]
-        changes[f"{run:06d}"] = displaced(found.coefficients, found.basis, own)
-    folders = []
-    for name, coefficients in changes.items():
-        directory = folder / name
-        set_up_step(directory, atoms, settings, "rebuild", defaults)
+    runs = sorted({one.run for one in plan})
+    changed = [
+        displaced(found.coefficients, found.basis, [one for one in plan if one.run == run])
+        for run in runs
+    ]
+    folders = [directory_of(folder, run) for run in (None, *runs)]
+    for directory, coefficients in zip(folders, (found.coefficients, *changed), strict=True):
+        set_up_step(directory, atoms, settings, _STEP, defaults)
         write_basis_info(directory / BASIS, found.basis)
         write_restart(directory, atoms, coefficients, version=found.version)
-        folders.append(directory)
     write_plan(folder, source, plan)
     return folders
+
+
+def directory_of(root: Path, run: int | None) -> Path:
+    """Where a run is; None is the one that nothing is changed in."""
+    return step_directory(structure_directory(root, 0 if run is None else run + 1), _STEP)
 
 
 def _with_radial_multiplier(

@@ -42,7 +42,7 @@ class RadialValues:
     residual: float
 
 
-def bohr_positions(points: np.ndarray, positions: np.ndarray) -> float:
+def length_unit(points: np.ndarray, positions: np.ndarray) -> float:
     """Unit of the coordinates of a grid in bohr: 1, or that of Angstrom.
 
     Parameters
