@@ -15,10 +15,11 @@ from ase.calculators.calculator import (
     PropertyNotImplementedError,
     all_changes,
 )
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from ..density import Density
 from ..structures import check_atoms, total_charge
-from .ase_io import announced_move, read_with_ase
+from .ase_io import announced_move
 from .basis_info import NAME as BASIS_INFO
 from .basis_info import BasisInfo, read_basis_info
 from .basis_keywords import check_same_basis
@@ -135,11 +136,9 @@ class AimsSeeded(Calculator):
         self.mode: Mode = mode
         self.reference = None if reference is None else Path(reference)
         self.project = project
-        self.implemented_properties = (
-            ["energy", "free_energy"]
-            if mode == "nscf"
-            else list(aims_calculator.implemented_properties)
-        )
+        self.implemented_properties = ["energy", "free_energy"]
+        if mode == "scf":
+            self.implemented_properties += ["forces", "stress", "dipole"]
         self.output: AimsOutput | None = None
         self._version = self._find_version(version)
         self._charge: int | None = None
@@ -186,9 +185,12 @@ class AimsSeeded(Calculator):
         directory = Path(self.aims.directory)
         start = directory if self.mode == "nscf" else directory / _START
         output = self._diagonalize(start, structure, counts, coefficients)
-        results = {"energy": output.total_energy, "free_energy": output.free_energy}
+        results: dict[str, Any] = {}
         if self.mode == "scf":
-            output, results = self._continue(directory, structure, properties)
+            output = self._continue(directory, structure, properties)
+            stress = None if output.stress is None else full_3x3_to_voigt_6_stress(output.stress)
+            results = {"forces": output.forces, "stress": stress, "dipole": output.dipole}
+        results.update(energy=output.total_energy, free_energy=output.free_energy)
         self.output, self._charge = output, total_charge(structure)
         self.results = {name: value for name, value in results.items() if value is not None}
 
@@ -328,9 +330,7 @@ class AimsSeeded(Calculator):
                 f"there are {coefficients.shape[-1]} coefficients for {basis.size} functions"
             )
 
-    def _continue(
-        self, directory: Path, atoms: Atoms, properties: Sequence[str]
-    ) -> tuple[AimsOutput, dict[str, Any]]:
+    def _continue(self, directory: Path, atoms: Atoms, properties: Sequence[str]) -> AimsOutput:
         """Run a self-consistent calculation from the density matrix of the diagonalisation."""
         matrices = sorted((directory / _START).glob(DENSITY_MATRICES))
         if not matrices:
@@ -342,7 +342,7 @@ class AimsSeeded(Calculator):
         output = self._run(directory)
         if not output.scf_converged:
             raise CalculationFailed(f"{directory}: not self-consistent")
-        return output, read_with_ase(directory / OUTPUT)
+        return output
 
     def _write_input(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -10,8 +11,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from ase_rholearn.aims import read_ri_fit
 from ase_rholearn.aims.basis_keywords import check_same_basis
 from ase_rholearn.aims.grid_files import read_grid_density
 from ase_rholearn.aims.judge import judge, status
-from ase_rholearn.aims.run import Outcome, run_all
+from ase_rholearn.aims.run import Outcome, run_all, run_structure
 from ase_rholearn.aims.settings import AimsSettings
 from ase_rholearn.aims.setup import set_up
 
@@ -224,19 +226,11 @@ cat "{template}"
 """
 
 
-@pytest.mark.parametrize(
-    ("pool", "number"),
-    [
-        (ThreadPoolExecutor, 30),
-        (ProcessPoolExecutor, 30),
-        pytest.param(ThreadPoolExecutor, 1000, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("number", [30, pytest.param(1000, marks=pytest.mark.slow)])
 def test_nothing_is_lost_or_done_twice(
     tmp_path: Path,
     settings: AimsSettings,
     command_line: str,
-    pool: Callable[..., ThreadPoolExecutor | ProcessPoolExecutor],
     number: int,
 ) -> None:
     """Many directories, a third of whose first runs fail."""
@@ -255,7 +249,7 @@ def test_nothing_is_lost_or_done_twice(
         ("scf",),
     )
     failing = sum(k % 3 == 1 for k in range(number))
-    with pool(2) as executor:
+    with ThreadPoolExecutor(2) as executor:
         first = run_all(root, ("scf",), executor, command=str(program))
         second = run_all(root, ("scf",), executor, command=str(program))
     assert len(first) == len(second) == number
@@ -270,6 +264,11 @@ def test_nothing_is_lost_or_done_twice(
     )
     assert runs == {1: number - failing, 2: failing}
     assert Counter(v.state for v in status(root, ("scf",))) == {"done": number}
+
+
+def test_other_machines_can_be_told_what_to_run(tmp_path: Path) -> None:
+    call = partial(run_structure, tmp_path, STEPS, ("aims.x",), 10.0)
+    assert pickle.loads(pickle.dumps(call)).args == call.args
 
 
 class TestSetUp:
@@ -317,7 +316,7 @@ class TestSetUp:
         check_same_basis(folder / "fit", folder / "rebuild")
         control = folder / "rebuild/control.in"
         control.write_text(control.read_text().replace("1e-05", "1e-04"))
-        with pytest.raises(ValueError, match="default_prodbas_acc is 1e-05 and 0.0001"):
+        with pytest.raises(ValueError, match=r"default_prodbas_acc is 1e-05 and 0\.0001"):
             check_same_basis(folder / "fit", folder / "rebuild")
 
     @pytest.mark.parametrize(
