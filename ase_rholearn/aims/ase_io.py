@@ -10,13 +10,11 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from ase import Atoms
 from ase.calculators.aims import AimsProfile
 from ase.config import cfg
-from ase.io import read
 from ase.io.aims import read_aims, write_aims, write_control
 
 
@@ -79,9 +77,3 @@ def command_words(command: str | None = None) -> Sequence[str]:
             f"command is {command!r}: leave redirections out, the output goes to aims.out"
         )
     return AimsProfile(command).get_command(None)
-
-
-def read_with_ase(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Results of an output as ASE's reader finds them."""
-    with announced_move():
-        return dict(read(Path(path), format="aims-output", index=-1).calc.results)

@@ -54,7 +54,7 @@ class Verdict:
     output: AimsOutput | None = None
 
 
-class _Failure(Exception):
+class _RunError(Exception):
     """What is wrong with a run."""
 
 
@@ -72,7 +72,7 @@ def judge(directory: str | os.PathLike[str], step: Step) -> Verdict:
         _check_end(output, noted)
         _check_structure(folder, output)
         _CHECKS[step](folder, output)
-    except (_Failure, ValueError, OSError) as error:
+    except (_RunError, ValueError, OSError) as error:
         return Verdict(folder, step, "failed", str(error), output)
     return Verdict(folder, step, "done", "", output)
 
@@ -100,30 +100,30 @@ def _noted(folder: Path) -> str:
 
 def _check_end(output: AimsOutput, noted: str) -> None:
     if noted:
-        raise _Failure(noted)
+        raise _RunError(noted)
     if output.not_converged:
-        raise _Failure("FHI-aims says that self-consistency was not reached")
+        raise _RunError("FHI-aims says that self-consistency was not reached")
     if not output.normal_end:
-        raise _Failure(f'{OUTPUT} does not end with "Have a nice day."')
+        raise _RunError(f'{OUTPUT} does not end with "Have a nice day."')
     if output.version is None:
-        raise _Failure(f"{OUTPUT} does not name the version of FHI-aims")
+        raise _RunError(f"{OUTPUT} does not name the version of FHI-aims")
 
 
 def _check_structure(folder: Path, output: AimsOutput) -> None:
     natoms = len(read_geometry(folder).atoms)
     if output.number_of_atoms not in (None, natoms):
-        raise _Failure(f"{OUTPUT} has {output.number_of_atoms} atoms, geometry.in {natoms}")
+        raise _RunError(f"{OUTPUT} has {output.number_of_atoms} atoms, geometry.in {natoms}")
     if output.atoms_moved:
-        raise _Failure("the atoms have moved, so that geometry.in is another structure")
+        raise _RunError("the atoms have moved, so that geometry.in is another structure")
     if output.total_energy is None:
-        raise _Failure(f"{OUTPUT} has no total energy")
+        raise _RunError(f"{OUTPUT} has no total energy")
 
 
 def _check_scf(folder: Path, output: AimsOutput) -> None:
     if not output.scf_converged:
-        raise _Failure(f"not self-consistent after {output.scf_cycles or 0} cycles")
+        raise _RunError(f"not self-consistent after {output.scf_cycles or 0} cycles")
     if not any(folder.glob(DENSITY_MATRICES)):
-        raise _Failure("there is no restart file of the density matrix (D_spin_*.csc)")
+        raise _RunError("there is no restart file of the density matrix (D_spin_*.csc)")
 
 
 def _check_fit(folder: Path, output: AimsOutput) -> None:
@@ -133,7 +133,7 @@ def _check_fit(folder: Path, output: AimsOutput) -> None:
     for name in (COEFFICIENTS, PROJECTIONS):
         lines = count_lines(folder / name)
         if lines != basis.size:
-            raise _Failure(f"{name} has {lines} lines, but the basis {basis.size} functions")
+            raise _RunError(f"{name} has {lines} lines, but the basis {basis.size} functions")
     if (folder / OVERLAP).exists():
         check_layout(folder / OVERLAP, basis.size)
 

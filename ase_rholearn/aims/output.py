@@ -44,6 +44,8 @@ class AimsOutput:
         ``electrostatic``.
     forces
         Shape (natoms, 3), eV/Angstrom.
+    stress
+        Of the last structure: shape (3, 3), eV/Angstrom^3.
     scf_cycles
         Of the last structure. Fits and rebuilt densities have none.
     says_converged
@@ -80,6 +82,7 @@ class AimsOutput:
     free_energy: float | None = None
     energy_parts: dict[str, float] = field(default_factory=dict)
     forces: np.ndarray | None = None
+    stress: np.ndarray | None = None
     scf_cycles: int | None = None
     says_converged: bool = False
     not_converged: bool = False
@@ -197,6 +200,7 @@ _MARKERS = (
 _ACCURACY = re.compile(r"Species\s+(\S+): Using .* prodbas_acc =\s*(\S+?)\.?\s*$")
 _STEP = re.compile(r"Begin self-consistency iteration #\s*(\d+)|^\s*SCF\s+(\d+) :")
 _FORCE = re.compile(r"^\s*\|\s*\d+\s+(\S+)\s+(\S+)\s+(\S+)\s*$")
+_STRESS = re.compile(r"^\s*\|\s+[xyz]\s+(\S+)\s+(\S+)\s+(\S+)\s+\|\s*$")
 _PART = re.compile(r"\s*:\s*\S+ Ha\s+(\S+) eV")
 
 
@@ -208,6 +212,7 @@ class _Reader:
         self.parts: dict[str, float] = {}
         self.accuracy: dict[str, float] = {}
         self.forces: list[list[float]] | None = None
+        self.stress: list[list[float]] = []
         self.steps: int | None = None
         self.marks: set[str] = set()
         self._table, self._eigenvalues = ProductTable(), EigenvalueTables()
@@ -252,6 +257,10 @@ class _Reader:
     def _look_for_forces(self, line: str) -> None:
         if "Total atomic forces (unitary forces cleaned)" in line:
             self.forces, self._in_forces = [], True
+        elif "stress tensor" in line and line.lstrip().startswith("|"):
+            self.stress = []
+        elif len(self.stress) < 3 and (match := _STRESS.match(line)):
+            self.stress.append([number(x) for x in match.groups()])
         elif self._in_forces:
             match = _FORCE.match(line)
             self._in_forces = match is not None
@@ -270,6 +279,7 @@ class _Reader:
             grid_points=None if points is None else (points, nonzero),
             energy_parts=self.parts,
             forces=np.array(self.forces) if self.forces else None,
+            stress=np.array(self.stress) if len(self.stress) == 3 else None,
             # the number at the end counts the cycles of all structures
             scf_cycles=cycles if cycles is not None and "moved" not in self.marks else self.steps,
             says_converged="converged" in self.marks,

@@ -10,12 +10,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ..files import atomic_write
 from .ase_io import command_words
 from .judge import DENSITY_MATRICES, RECORD, judge
 from .layout import step_directory, structure_directories
@@ -43,6 +42,9 @@ _OUTPUTS_OF: dict[Step, tuple[str, ...]] = {
 }
 
 _LOCK = ".running"
+
+#: Processes that threads of this one wait for.
+_RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ def run_all(
         except BaseException:
             for future in futures:
                 future.cancel()
+            for process in tuple(_RUNNING):  # their threads would wait for them
+                _kill(process)
             raise
     return [outcomes[path] for path in structures]
 
@@ -175,7 +179,7 @@ def _run_step(structure: Path, step: Step, command: Sequence[str], timeout: floa
             return "it is running elsewhere"
         if judge(folder, step).state == "done":  # meanwhile, elsewhere
             return ""
-        _remove_outputs(folder, step)
+        remove_outputs(folder, step)
         if step == "fit":
             missing = _link_density_matrices(structure)
             if missing:
@@ -183,8 +187,7 @@ def _run_step(structure: Path, step: Step, command: Sequence[str], timeout: floa
         started = time.monotonic()
         reason = execute(folder, command, timeout, keep_open=lock)
         record = {"reason": reason, "seconds": round(time.monotonic() - started, 3)}
-        with atomic_write(folder / RECORD, "w") as stream:
-            json.dump(record, stream)
+        (folder / RECORD).write_text(json.dumps(record))
     return judge(folder, step).reason
 
 
@@ -222,6 +225,7 @@ def execute(
             )
         except OSError as error:
             return f"the command {command[0]!r} cannot be run: {error.strerror}"
+        _RUNNING.add(process)
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -230,6 +234,8 @@ def execute(
         except BaseException:
             _kill(process)
             raise
+        finally:
+            _RUNNING.discard(process)
     if code < 0:
         return f"it was ended by signal {signal.Signals(-code).name}"
     return f"it ended with status {code}{_last_words(folder)}" if code else ""
@@ -237,10 +243,8 @@ def execute(
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End a process and its children."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
@@ -263,7 +267,7 @@ def _locked(folder: Path) -> Iterator[IO[bytes] | None]:
         yield stream
 
 
-def _remove_outputs(folder: Path, step: Step) -> None:
+def remove_outputs(folder: Path, step: Step) -> None:
     """Remove what an earlier run has left, so that nothing of it is taken for new."""
     for pattern in (*_OUTPUTS, *_OUTPUTS_OF[step]):
         for path in folder.glob(pattern):

@@ -7,6 +7,7 @@ import warnings
 import typer
 
 from . import (
+    aims,
     charges,
     comparison,
     data,
@@ -45,6 +46,7 @@ for command in (
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(data.app, name="data")
 app.add_typer(seed.app, name="seed")
+app.add_typer(aims.app, name="aims")
 
 #: How warnings begin of structures that a model does not know, of which each is to be seen.
 _UNKNOWN = ".* has atoms whose bonds are unlike"

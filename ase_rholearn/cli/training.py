@@ -24,6 +24,7 @@ class Job(str, Enum):
     generate = "generate"
     fit = "fit"
     train = "train"
+    aims = "aims"
 
 
 OptionsFile = Annotated[Path, typer.Argument(metavar="OPTIONS", help="YAML file of options.")]
@@ -89,12 +90,13 @@ def options(
     ] = False,
 ) -> None:
     """Print a commented options file with every key, its range, unit and default."""
-    from ..training.options import FitOptions, GenerateOptions, TrainOptions, template
+    from ..training.options import AimsOptions, FitOptions, GenerateOptions, TrainOptions, template
 
     kinds: dict[Job, type[BaseModel]] = {
         Job.generate: GenerateOptions,
         Job.fit: FitOptions,
         Job.train: TrainOptions,
+        Job.aims: AimsOptions,
     }
     if schema:
         typer.echo(json.dumps(template.schema(kinds[command]), indent=1))

@@ -13,6 +13,10 @@ from ase_rholearn.aims.number_files import write_vector
 from ase_rholearn.aims.overlap import write_overlap
 from ase_rholearn.aims.ri_files import RIFit
 
+#: Public data of FHI-aims, where they are beside the repository; see the tests that use them.
+_SHARED = (folder / "shared/data/fhi-aims" for folder in Path(__file__).parents)
+PUBLIC = next((folder for folder in _SHARED if folder.exists()), None)
+
 #: Radial functions of l = 0, 1, ...
 SPECIES = {"O": (3, 2, 1), "H": (2, 1), "C": (3, 2, 1)}
 
