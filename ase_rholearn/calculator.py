@@ -85,8 +85,9 @@ class RhoCalculator(Calculator):
         scheme of :meth:`Density.charges`. It can be set later too, which makes charges that
         were computed before invalid.
     basis
-        Only for models of other programs, such as metatrain: the basis of their coefficients, or
-        a file of :meth:`Basis.to_json`; see :mod:`ase_rholearn.model.files.others`.
+        For models of other programs, such as metatrain: the basis of their coefficients, or
+        a file of :meth:`Basis.to_json`; see :mod:`ase_rholearn.model.files.others`. For models of
+        FHI-aims' densities whose radial functions are not known: the basis with these functions.
     output
         Likewise: which of the model's outputs holds coefficients, if it has several.
 

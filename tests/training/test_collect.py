@@ -13,8 +13,8 @@ import yaml
 from ase import Atoms
 from product_fits import ATOMS, norms, product_fit, write_run
 
-from ase_rholearn import RhoCalculator
-from ase_rholearn.basis import Basis, UnknownShell, from_tensormap
+from ase_rholearn import Density, RhoCalculator
+from ase_rholearn.basis import Basis, NumericalShell, UnknownShell, from_tensormap
 from ase_rholearn.model import NeighborDensity, NetworkOptions, build_network
 from ase_rholearn.references import ACTIVE_ATOMS
 from ase_rholearn.training import DataSet
@@ -22,7 +22,11 @@ from ase_rholearn.training.collecting import Collected, collect
 from ase_rholearn.training.data import check, info, info_lines, merge
 from ase_rholearn.training.learning.loss import LossTerms, full_matrix, loss_metric
 from ase_rholearn.training.learning.prepare import prepare
+from ase_rholearn.training.learning.train import train
+from ase_rholearn.training.options import TrainOptions
 from ase_rholearn.training.options.train import LossOptions
+
+Command = Callable[..., tuple[int, str, str]]
 
 OPTIONS = NetworkOptions(
     density=NeighborDensity(cutoff=3.0, max_angular=2, max_radial=3), tensors=2, gates=2
@@ -122,8 +126,8 @@ def test_projections_of_files_are_a_target(collected: Collected, waters: list[At
     [sample] = prepare(data, [data.id_of(waters[0])], network, loss, torch.float64)
     assert sample.residual is not None
     assert float(sample.residual.abs().max()) < 1e-5
+    loss = LossOptions(target="projections", cutoff=2.0)
     with pytest.raises(ValueError, match="leave out electrons, dipole, mask and cutoff"):
-        loss = LossOptions(target="projections", cutoff=2.0)
         prepare(data, [data.id_of(waters[0])], network, loss)
 
 
@@ -232,36 +236,38 @@ def test_mean_atoms_of_isolated_ones(
     basis = collect([runs / "0"], tmp_path / "set", free_atoms=[free]).dataset.basis
     scale = norms(dataset.basis, np.array([8]))[: len(ATOMS[8])]
     np.testing.assert_allclose(basis.mean_atoms[8], ATOMS[8] / scale, rtol=1e-12)
+    oxygen = Atoms("O")
+    fit = product_fit(oxygen, dataset.basis, np.zeros(dataset.basis.size([8])))
+    only = write_run(tmp_path / "only", oxygen, fit)
     with pytest.raises(ValueError, match="free_atoms has no structure with H"):
-        only = Atoms("O")
-        fit = product_fit(only, dataset.basis, np.zeros(dataset.basis.size([8])))
-        collect(
-            [runs / "0"],
-            tmp_path / "other",
-            free_atoms=[write_run(tmp_path / "only", only, fit)],
-        )
+        collect([runs / "0"], tmp_path / "other", free_atoms=[only])
 
 
-def test_a_model_of_such_a_data_set(
-    collected: Collected,
-    waters: list[Atoms],
-    tmp_path: Path,
-    command: Callable[..., tuple[int, str, str]],
-) -> None:
-    """The commands train and export it; it predicts coefficients, and refuses what it cannot."""
+@pytest.fixture(scope="module")
+def options(collected: Collected, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a run on all structures, that has ended."""
+    folder = tmp_path_factory.mktemp("trained")
     options: dict[str, Any] = {
         "name": "water-aims",
         "dataset": str(collected.dataset.folder),
-        "output": str(tmp_path / "run"),
+        "output": str(folder / "run"),
         "split": {"validation": 0.0, "test": 0.0},
         "model": {"cutoff": 3.0, "max_angular": 2, "max_radial": 4, "tensors": 2, "gates": 2},
         "start": {"ridge": 1e-9},
         "gradient": {"epochs": 0},
     }
-    path, model = tmp_path / "train.yaml", tmp_path / "model.pt"
+    path = folder / "train.yaml"
     path.write_text(yaml.safe_dump(options))
-    assert command("train", path)[0] == 0
-    assert command("export", path, "-o", model)[0] == 0
+    train(TrainOptions.model_validate(options))
+    return path
+
+
+def test_a_model_of_such_a_data_set(
+    collected: Collected, waters: list[Atoms], options: Path, tmp_path: Path, command: Command
+) -> None:
+    """It predicts coefficients, those of mean atoms included, and refuses what it cannot."""
+    model = tmp_path / "model.pt"
+    assert command("export", options, "-o", model)[0] == 0
     calc = RhoCalculator(model)
     for atoms in waters[:4]:
         reference = collected.dataset.load(collected.dataset.id_of(atoms))
@@ -282,5 +288,56 @@ def test_a_model_of_such_a_data_set(
         lambda: rho.potential([[0.0, 0.0, 3.0]]),
         lambda: rho.hartree_energy(),
     ):
-        with pytest.raises(ValueError, match="radial functions of the basis .* are not known"):
+        with pytest.raises(ValueError, match=r"radial functions of the basis .* are not known"):
             refused()
+
+
+def test_a_model_with_radial_functions(
+    collected: Collected,
+    dataset: DataSet,
+    waters: list[Atoms],
+    options: Path,
+    tmp_path: Path,
+    command: Command,
+) -> None:
+    """What is known of the functions goes into the file, or is given when it is loaded."""
+    gaussians, r = dataset.basis, np.geomspace(1e-4, 12.0, 300)
+    shells = {
+        z: tuple(
+            NumericalShell(shell.l, tuple(r), tuple(norm * shell.radial(r)))
+            for shell, norm in zip(gaussians.shells[z], norms_of_shells(gaussians, z), strict=True)
+        )
+        for z in gaussians.species
+    }
+    known, model = tmp_path / "basis.json", tmp_path / "model.pt"
+    known.write_text(collected.dataset.basis.with_functions(shells).to_json())
+    assert command("export", options, "-o", model, "--basis", known)[0] == 0
+    calc = RhoCalculator(model)
+    atoms = waters[0]
+    rho = calc.get_density(atoms)
+    assert rho.number_of_electrons == pytest.approx(10, abs=1e-9)
+    raw = rho.raw_coefficients * norms(gaussians, atoms.numbers)
+    same = Density(atoms, gaussians.with_atomic_densities({}), raw, normalize=False)
+    points = np.random.default_rng(0).uniform(-1.5, 1.5, (50, 3))
+    found = calc.get_density(atoms, normalize=False).evaluate(points)
+    np.testing.assert_allclose(found, same.evaluate(points), rtol=1e-5, atol=1e-5)
+    calc.write_cube(tmp_path / "rho.cube", atoms, spacing=0.5)
+    assert calc.get_charges(atoms).sum() == pytest.approx(0, abs=1e-5)
+    with pytest.raises(ValueError, match=r"basis is given, but .* knows its own"):
+        RhoCalculator(model, basis=known)
+
+
+def norms_of_shells(basis: Basis, z: int) -> list[float]:
+    """Of each radial function of a species."""
+    layout = basis.layout([z])
+    return norms(basis, np.array([z]))[layout.m == 0].tolist()
+
+
+def test_functions_are_given_to_a_model_that_lacks_them(
+    collected: Collected, dataset: DataSet, waters: list[Atoms]
+) -> None:
+    unknown = collected.dataset.basis
+    with pytest.raises(ValueError, match=r"the functions of H have l = \[0\]"):
+        unknown.with_functions({1: dataset.basis.shells[1][:1], 8: dataset.basis.shells[8]})
+    with pytest.raises(ValueError, match="mean atoms are tabulated from numerical s functions"):
+        unknown.with_functions(dataset.basis.shells).on_mean_atoms()
