@@ -8,6 +8,9 @@ from pathlib import Path
 
 from .settings import Step
 
+#: In the directory of a fit: what is fitted, if it is not the density.
+QUANTITY = "quantity.json"
+
 _NUMBER = re.compile(r"\d{6,}")
 
 

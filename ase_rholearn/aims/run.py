@@ -17,7 +17,14 @@ from typing import IO
 
 from .ase_io import command_words
 from .judge import DENSITY_MATRICES, RECORD, judge
-from .layout import step_directory, structure_directories
+from .layout import QUANTITY, step_directory, structure_directories
+from .orbital_weights import (
+    STATES,
+    EnergyWindow,
+    orbital_weights,
+    read_states,
+    write_weights,
+)
 from .settings import Step
 from .versions import OUTPUT
 
@@ -36,7 +43,7 @@ _OUTPUTS = (
 
 #: Further files of a step that are results.
 _OUTPUTS_OF: dict[Step, tuple[str, ...]] = {
-    "scf": (DENSITY_MATRICES, "eigenstate_info.out"),
+    "scf": (DENSITY_MATRICES, STATES),
     "fit": (DENSITY_MATRICES, "ri_restart_coeffs*.out"),
     "rebuild": (),
 }
@@ -181,7 +188,7 @@ def _run_step(structure: Path, step: Step, command: Sequence[str], timeout: floa
             return ""
         remove_outputs(folder, step)
         if step == "fit":
-            missing = _link_density_matrices(structure)
+            missing = _prepare_fit(structure)
             if missing:
                 return missing
         started = time.monotonic()
@@ -274,12 +281,22 @@ def remove_outputs(folder: Path, step: Step) -> None:
             path.unlink()
 
 
-def _link_density_matrices(structure: Path) -> str:
-    """Link the density matrices of the SCF into the fit; what is wrong, or nothing."""
+def _prepare_fit(structure: Path) -> str:
+    """Bring what the SCF has given into the fit; what is wrong, or nothing."""
     source, target = step_directory(structure, "scf"), step_directory(structure, "fit")
     verdict = judge(source, "scf")
     if verdict.state != "done":
         return f"its density is not there: the SCF is {verdict.state}"
     for path in sorted(source.glob(DENSITY_MATRICES)):
         (target / path.name).symlink_to(Path("..") / "scf" / path.name)
+    if not (target / QUANTITY).exists():
+        return ""
+    chosen = json.loads((target / QUANTITY).read_text())
+    assert verdict.output is not None
+    try:
+        states = read_states(source / STATES)
+        window, level = EnergyWindow(**chosen["window"]), verdict.output.fermi_level
+        write_weights(target, orbital_weights(states, chosen["quantity"], window, level))
+    except (ValueError, FileNotFoundError) as error:
+        return str(error)
     return ""

@@ -13,6 +13,7 @@ from ase.calculators.calculator import kptdensity2monkhorstpack
 from ..structures import total_charge
 from .basis_keywords import KEYWORDS
 from .cube_requests import CubeGrid
+from .orbital_weights import EnergyWindow
 
 #: Self-consistent calculation; fit of its density; density rebuilt from given coefficients.
 Step = Literal["scf", "fit", "rebuild"]
@@ -72,7 +73,10 @@ class AimsSettings:
     quantity
         What is fitted: the density, or with weights of orbitals the highest occupied or the
         lowest unoccupied orbital's density, or the integrated local density of states.
-        All but the density are experimental.
+        All but the density are experimental; which keyword of ``fit`` makes FHI-aims read the
+        weights is not public.
+    window
+        Of the integrated local density of states.
     experimental
         Allow what no public evidence confirms: spin, masked species, other quantities.
     """
@@ -91,6 +95,7 @@ class AimsSettings:
     rebuild: Mapping[str, Any] = field(default_factory=dict)
     masked: tuple[str, ...] = ()
     quantity: Field = "density"
+    window: EnergyWindow = field(default_factory=EnergyWindow)
     experimental: bool = False
 
     def __post_init__(self) -> None:

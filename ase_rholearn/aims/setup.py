@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from .basis_keywords import check_same_basis
 from .cube_requests import cube_block
 from .geometry import NAME as GEOMETRY
 from .geometry import check_labels, read_geometry
-from .layout import step_directory, structure_directory
+from .layout import QUANTITY, step_directory, structure_directory
 from .settings import AimsSettings, Step
 from .species import species_directory, species_sections
 from .versions import OUTPUT
@@ -127,7 +129,11 @@ def set_up_step(
     directory.mkdir(parents=True, exist_ok=True)
     names = iter(labels)
     geometry = _ATOM.sub(lambda match: match[1] + next(names), geometry_text(atoms))
-    for name, text in ((GEOMETRY, geometry), (CONTROL, control)):
+    texts = {GEOMETRY: geometry, CONTROL: control}
+    if step == "fit" and settings.quantity != "density":
+        chosen = {"quantity": settings.quantity, "window": asdict(settings.window)}
+        texts[QUANTITY] = json.dumps(chosen)
+    for name, text in texts.items():
         with atomic_write(directory / name, "w") as stream:
             stream.write(text)
 

@@ -157,6 +157,13 @@ def seed(
     version: Annotated[
         str | None, typer.Option(help="Of FHI-aims (default: that of the fits), as 240925.")
     ] = None,
+    basis: Annotated[
+        Path | None,
+        typer.Option(
+            help="Product basis with radial functions (JSON), for models in other bases, whose "
+            "densities are projected onto it."
+        ),
+    ] = None,
     device: Device = None,
 ) -> None:
     """Write runs that start from predicted densities; `aims run --step rebuild` runs them."""
@@ -170,12 +177,12 @@ def seed(
     predictor = load_model(model, device)
     for index, atoms in enumerate(structures):
         predictor.check(atoms, argument=f"frame {index} of {loaded.structures}")
-    written_by = version or _version_of_fit(loaded.runs)
+    product, written_by = _basis(basis), version or _version_of_fit(loaded.runs)
     set_up(structures, loaded.runs, loaded.settings(), ("rebuild",))
     with counting() as count:
         for index, atoms in enumerate(structures):
             folder = structure_directory(loaded.runs, index)
-            coefficients = _predicted(predictor, atoms, step_directory(folder, "fit"))
+            coefficients = _predicted(predictor, atoms, product, step_directory(folder, "fit"))
             target = step_directory(folder, "rebuild")
             remove_outputs(target, "rebuild")  # of other coefficients
             write_restart(target, atoms, coefficients, version=written_by)
@@ -266,7 +273,7 @@ def _version_of_fit(runs: Path) -> int:
     raise ValueError(f"there is no fit in {runs} that says the version of FHI-aims: give --version")
 
 
-def _predicted(predictor: Any, atoms: Atoms, fit: Path) -> Any:
+def _predicted(predictor: Any, atoms: Atoms, product: Basis | None, fit: Path) -> Any:
     """Coefficients on the product basis, which is compared with that of the fit if there is one."""
     from ..aims.basis_info import NAME, read_basis_info
     from ..aims.predicted import check_counts, counts_of, product_coefficients
@@ -275,5 +282,12 @@ def _predicted(predictor: Any, atoms: Atoms, fit: Path) -> Any:
     coefficients = predictor.coefficients([atoms])[0]
     rho = Density(atoms, predictor.basis, coefficients, normalize=False)
     if (fit / NAME).exists():
-        check_counts(counts_of(predictor.basis), read_basis_info(fit).by_label(list(atoms.symbols)))
-    return product_coefficients(rho)
+        check_counts(
+            counts_of(product or predictor.basis),
+            read_basis_info(fit).by_label(list(atoms.symbols)),
+        )
+    if product is None:
+        return product_coefficients(rho)
+    from ..aims.projection import project_density
+
+    return project_density(rho, product).coefficients

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from ...aims.cube_requests import CubeGrid
+from ...aims.orbital_weights import EnergyWindow
 from ...aims.settings import AimsSettings
 from .references import WorkerOptions
 from .section import Section
@@ -18,6 +19,14 @@ class CubeOptions(Section):
 
     spacing: float = Field(0.1, gt=0, description="largest distance of points, Angstrom")
     margin: float = Field(3.0, ge=0, description="space around molecules, Angstrom")
+
+
+class WindowOptions(Section):
+    """Energies between which the local density of states is integrated, from the Fermi level."""
+
+    low: float = Field(-2.0, description="eV")
+    high: float = Field(0.0, description="eV")
+    width: float = Field(0.1, gt=0, description="of the Gaussian of each state, eV")
 
 
 class AimsOptions(Section):
@@ -55,6 +64,7 @@ class AimsOptions(Section):
     quantity: Literal["density", "homo", "lumo", "ildos"] = Field(
         "density", description="what is fitted; all but the density are experimental"
     )
+    window: WindowOptions = Field(default_factory=WindowOptions)
     masked: list[str] = Field(
         default_factory=list, description="species without product functions; experimental"
     )
@@ -79,17 +89,20 @@ class AimsOptions(Section):
             rebuild=self.rebuild,
             masked=tuple(self.masked),
             quantity=self.quantity,
+            window=EnergyWindow(**self.window.model_dump()),
             experimental=self.experimental,
         )
 
     def level(self) -> dict[str, Any]:
         """What a data set of these runs keeps of the level of theory."""
-        found = {
+        found: dict[str, Any] = {
             "keywords": self.keywords,
             "product_accuracy": self.product_accuracy,
             "product_l_max": self.product_l_max,
             "quantity": self.quantity,
         }
+        if self.quantity == "ildos":
+            found["window"] = self.window.model_dump()
         return {name: value for name, value in found.items() if value is not None}
 
     @model_validator(mode="after")
