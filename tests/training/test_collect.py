@@ -20,6 +20,8 @@ from ase_rholearn.references import ACTIVE_ATOMS
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.collecting import Collected, collect
 from ase_rholearn.training.data import check, info, info_lines, merge
+from ase_rholearn.training.evaluation import Settings, judge
+from ase_rholearn.training.evaluation.compatibility import check_agreement
 from ase_rholearn.training.learning.loss import LossTerms, full_matrix, loss_metric
 from ase_rholearn.training.learning.prepare import prepare
 from ase_rholearn.training.learning.train import train
@@ -287,6 +289,7 @@ def test_a_model_of_such_a_data_set(
         lambda: rho.charges(),
         lambda: rho.potential([[0.0, 0.0, 3.0]]),
         lambda: rho.hartree_energy(),
+        lambda: check_agreement(calc.model, collected.dataset, other_basis=False),
     ):
         with pytest.raises(ValueError, match=r"radial functions of the basis .* are not known"):
             refused()
@@ -322,6 +325,11 @@ def test_a_model_with_radial_functions(
     found = calc.get_density(atoms, normalize=False).evaluate(points)
     np.testing.assert_allclose(found, same.evaluate(points), rtol=1e-5, atol=1e-5)
     calc.write_cube(tmp_path / "rho.cube", atoms, spacing=0.5)
+    # the data set does not know what the model knows
+    agreement = check_agreement(calc.model, collected.dataset, other_basis=False)
+    assert agreement.same_basis
+    reference = collected.dataset.load(collected.dataset.id_of(atoms))
+    assert judge(calc.model, reference, Settings(0, one_shot=False))["nmae_fit_percent"] < 1
     assert calc.get_charges(atoms).sum() == pytest.approx(0, abs=1e-5)
     with pytest.raises(ValueError, match=r"basis is given, but .* knows its own"):
         RhoCalculator(model, basis=known)
