@@ -210,7 +210,7 @@ def test_arguments_that_do_not_fit(runs: Path, tmp_path: Path, dataset: DataSet)
     with pytest.raises(ValueError, match="not the structure that was given"):
         collect([runs / "0"], tmp_path / "set", structures=[Atoms("H3")])
     other = Basis({z: (UnknownShell(0),) for z in (1, 8)}, name="other")
-    with pytest.raises(ValueError, match=r"but \(1, 0.*in the basis 'other'"):
+    with pytest.raises(ValueError, match=r"but \(1,\) in the basis 'other'"):
         collect([runs / "0"], tmp_path / "set", basis=other)
 
 
