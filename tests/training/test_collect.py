@@ -229,6 +229,31 @@ def test_a_structure_without_overlap_is_kept_but_not_trained_on(
         build_network(OPTIONS, alone.basis)
 
 
+def test_energy_and_forces_of_the_run_beside_a_fit(
+    tmp_path: Path, dataset: DataSet, waters: list[Atoms]
+) -> None:
+    for index, atoms in enumerate(waters[:2]):
+        fit = product_fit(atoms, dataset.basis, np.ones(30))
+        folder = write_run(tmp_path / f"00000{index}" / "fit", atoms, fit)
+        scf = tmp_path / f"00000{index}" / "scf"
+        scf.mkdir()
+        for name in ("geometry.in", "aims.out"):
+            (scf / name).write_text((folder / name).read_text())
+        (scf / "control.in").write_text("xc pbe\n")
+        (scf / "D_spin_01_kpt_000001.csc").touch()
+        with (scf / "aims.out").open("a") as stream:
+            stream.write(
+                "  | Total energy of the DFT / Hartree-Fock s.c.f. calculation : -2080.5 eV\n"
+                "  Self-consistency cycle converged.\n"
+                "  | Number of self-consistency cycles          :           12\n"
+            )
+            stream.write("  Have a nice day.\n" if index == 0 else "")
+    folders = [tmp_path / name / "fit" for name in ("000000", "000001")]
+    found = collect(folders, tmp_path / "set").dataset
+    energies = [found.load(found.id_of(atoms)).energy for atoms in waters[:2]]
+    assert energies == [-2080.5, None]  # the second run was cut off
+
+
 def test_mean_atoms_of_isolated_ones(
     runs: Path, tmp_path: Path, dataset: DataSet, waters: list[Atoms]
 ) -> None:
