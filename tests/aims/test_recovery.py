@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,9 @@ def test_the_plan_keeps_the_electrons_and_misses_nothing() -> None:
 def test_what_is_refused(fit: Path, settings: AimsSettings, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="experimental is False"):
         set_up_recovery(fit, tmp_path, settings)
+    set_up_recovery(fit, tmp_path / "runs", settings, experimental=True)
+    with pytest.raises(ValueError, match="has runs of another fit or size"):
+        set_up_recovery(fit, tmp_path / "runs", settings, size=0.02, experimental=True)
     with pytest.raises(ValueError, match=r"two atoms are 0\.7"):
         plan_displacements(Atoms("H2", [[0, 0, 0], [0.74, 0, 0]]), info_of(Atoms("H2")))
     with pytest.raises(ValueError, match="the structure has one O"):
@@ -205,6 +209,9 @@ def test_the_commands(
     assert status == 1
     assert "experimental is False" in text
     options.write_text(yaml.safe_dump({**content, "experimental": True}))
+    coarse = replace(loaded.settings(), product_accuracy=1e-3)
+    with pytest.raises(ValueError, match="give those of the fit"):
+        set_up_recovery(target, tmp_path / "coarse", coarse, experimental=True)
     folders = set_up_recovery(target, runs / "recovery", loaded.settings(), experimental=True)
     for folder in folders:
         run_made_up_aims(folder)
