@@ -87,5 +87,5 @@ def read_geometry(path: str | os.PathLike[str]) -> Geometry:
     try:
         plain = _ATOM.sub(lambda match: match[1] + element_of(match[2]), text)
         return Geometry(parse_geometry(plain), labels)
-    except (ValueError, KeyError, IndexError) as error:
+    except Exception as error:  # ASE's reader raises whatever it stumbles over
         raise ValueError(f"{path} cannot be read: {error}") from error
