@@ -15,6 +15,7 @@ from . import (
     evaluation,
     fields,
     prediction,
+    recovery,
     seed,
     training,
 )
@@ -46,6 +47,8 @@ for command in (
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(data.app, name="data")
 app.add_typer(seed.app, name="seed")
+aims.app.command()(recovery.atoms)
+aims.app.command()(recovery.recover)
 app.add_typer(aims.app, name="aims")
 
 #: How warnings begin of structures that a model does not know, of which each is to be seen.

@@ -59,14 +59,19 @@ def setup(options: OptionsFile, step: Steps = None) -> None:
 @app.command()
 def run(options: OptionsFile, step: Steps = None) -> None:
     """Run FHI-aims where it has not been run; start again after any interruption."""
+    loaded = _load(options)
+    run_steps(loaded, loaded.runs, _steps(step))
+
+
+def run_steps(options: AimsOptions, root: Path, steps: list[Step]) -> None:
+    """Run what has not been run in a folder of runs, and say what has failed."""
     from ..aims import Outcome, run_all
     from ..aims.layout import structure_directories
     from ..training.generation import Progress
 
-    loaded = _load(options)
     done = failed = 0
-    total = len(structure_directories(loaded.runs))
-    with following("structures") as show, loaded.workers.workers().executor() as executor:
+    total = len(structure_directories(root))
+    with following("structures") as show, options.workers.workers().executor() as executor:
 
         def report(outcome: Outcome) -> None:
             nonlocal done, failed
@@ -74,12 +79,12 @@ def run(options: OptionsFile, step: Steps = None) -> None:
             show(Progress(done, failed, total))
 
         outcomes = run_all(
-            loaded.runs,
-            _steps(step),
+            root,
+            steps,
             executor,
-            command=loaded.command,
-            timeout=loaded.timeout,
-            retry=loaded.retry,
+            command=options.command,
+            timeout=options.timeout,
+            retry=options.retry,
             on_outcome=report,
         )
     typer.echo(f"{done} of {total} structures are done")

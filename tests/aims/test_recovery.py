@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from ase import Atoms, units
+from ase.io import read
 from fits import write_fit
 from radial import FUNCTIONS, atomic_overlap, info_of, product_basis, radial, run_made_up_aims
 
@@ -21,16 +26,15 @@ from ase_rholearn.aims.recovery import (
 )
 from ase_rholearn.aims.settings import AimsSettings
 from ase_rholearn.basis import UnknownShell
+from ase_rholearn.training.options import load_options
+from ase_rholearn.training.options.aims import AimsOptions
 
 ATOMS = recovery_structure(["H", "O"])
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> AimsSettings:
-    folder = tmp_path_factory.mktemp("species")
-    for z, symbol in ((1, "H"), (8, "O")):
-        (folder / f"{z:02d}_{symbol}_default").write_text(f"species {symbol}\n    nucleus {z}\n")
-    return AimsSettings(species_directory=folder)
+def settings(species: Path) -> AimsSettings:
+    return AimsSettings(species_directory=species)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +146,9 @@ def test_the_plan_keeps_the_electrons_and_misses_nothing() -> None:
 def test_what_is_refused(fit: Path, settings: AimsSettings, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="experimental is False"):
         set_up_recovery(fit, tmp_path, settings)
+    set_up_recovery(fit, tmp_path / "runs", settings, experimental=True)
+    with pytest.raises(ValueError, match="has runs of another fit or size"):
+        set_up_recovery(fit, tmp_path / "runs", settings, size=0.02, experimental=True)
     with pytest.raises(ValueError, match=r"two atoms are 0\.7"):
         plan_displacements(Atoms("H2", [[0, 0, 0], [0.74, 0, 0]]), info_of(Atoms("H2")))
     with pytest.raises(ValueError, match="the structure has one O"):
@@ -165,3 +172,55 @@ def test_a_program_that_does_something_else_is_found_out(
         run_made_up_aims(folder)
     with pytest.raises(ValueError, match="is no radial function times the harmonic of l = 1"):
         recover_functions(tmp_path / "runs")
+
+
+def test_the_commands(
+    fit: Path,
+    species: Path,
+    tmp_path: Path,
+    command_line: str,
+    command: Callable[..., tuple[int, str, str]],
+) -> None:
+    """Separate atoms, runs that are done already, and a basis with functions."""
+    structures, options = tmp_path / "atoms.xyz", tmp_path / "aims.yaml"
+    assert command("aims", "atoms", "H", "O", "--pairs", "1", "-o", structures)[0] == 0
+    assert read(structures).get_chemical_formula() == "H2O2"
+    runs = tmp_path / "runs"
+    content = {
+        "structures": str(structures),
+        "runs": str(runs),
+        "species_directory": str(species),
+        "command": command_line,
+    }
+    options.write_text(yaml.safe_dump(content))
+    target = runs / "000000" / "fit"
+    status, _, text = command("aims", "recover", options)
+    assert status == 1
+    assert "fit is absent: run `ase-rholearn aims run` first" in text
+    loaded = load_options(AimsOptions, options)
+    assert command("aims", "setup", options)[0] == 0
+    for path in fit.iterdir():
+        if path.name != "geometry.in":
+            shutil.copy(path, target)
+    said = "  Have a nice day.\n  | Total energy of the DFT / Hartree-Fock s.c.f. calculation"
+    said = f"  Invoking FHI-aims ...\n  FHI-aims version : 240925\n{said}      : -1.0 eV\n"
+    (target / "aims.out").write_text(said)
+    status, _, text = command("aims", "recover", options)
+    assert status == 1
+    assert "experimental is False" in text
+    options.write_text(yaml.safe_dump({**content, "experimental": True}))
+    coarse = replace(loaded.settings(), product_accuracy=1e-3)
+    with pytest.raises(ValueError, match="give those of the fit"):
+        set_up_recovery(target, tmp_path / "coarse", coarse, experimental=True)
+    folders = set_up_recovery(target, runs / "recovery", loaded.settings(), experimental=True)
+    for folder in folders:
+        run_made_up_aims(folder)
+        (folder / "aims.out").write_text(said)
+    status, text, error = command("aims", "recover", options, "-o", tmp_path / "basis.json")
+    assert (status, error) == (0, "")
+    assert "6 of 6 structures are done" in text
+    basis = Basis.from_json((tmp_path / "basis.json").read_text())
+    assert basis.is_known
+    assert basis.mean_atoms.keys() == {1, 8}
+    exact = product_basis().radial_metric(8, 1)
+    np.testing.assert_allclose(basis.radial_metric(8, 1), exact, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""Processed files of rholearn: made here, and its own public ones."""
+"""Processed files of rholearn, made here; its own public ones are in test_public_fits."""
 
 from __future__ import annotations
 
@@ -10,25 +10,12 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import molecule
-from ase.io import read
 from fits import basis_of, made_up_fit
 from metatensor.torch import Labels, TensorBlock, TensorMap, save
 
 from ase_rholearn.aims import RIFit
 from ase_rholearn.aims.rholearn import has_rholearn_fit, read_rholearn_fit
 
-#: rholearn's test data; see PROVENANCE.md there.
-REAL = next(
-    (
-        path
-        for parent in Path(__file__).parents
-        if (
-            path := parent / "shared/data/fhi-aims/rholearn/tests/rholearn/generate_example_data"
-        ).is_dir()
-    ),
-    None,
-)
-needs_real = pytest.mark.skipif(REAL is None, reason="rholearn's public data are not here")
 WATER = molecule("H2O")
 
 
@@ -129,30 +116,3 @@ def test_what_is_refused(tmp_path: Path) -> None:
     (folder / "ri_projs.npz").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"ri_projs\.npz is no TensorMap"):
         read_rholearn_fit(folder, WATER)
-
-
-@needs_real
-def test_the_public_data() -> None:
-    """S c = w, and the error of noisy coefficients as FHI-aims' grid has it."""
-    assert REAL is not None
-    methane = read(REAL / "qm7/data/qm7.xyz", 0)
-    folder = REAL / "qm7/data/processed/0/edensity"
-    fit = read_rholearn_fit(folder, methane)
-    assert fit.basis.counts[0] == (11, 11, 10, 9, 8, 6, 4, 2, 1)
-    assert fit.residual() < 1e-12
-    assert fit.coefficients @ fit.overlap @ fit.coefficients == pytest.approx(31.920999, abs=1e-6)
-    pair = Atoms("C2", [[0, 0, 0], [100, 0, 0]])
-    isolated = read_rholearn_fit(REAL / "isolated/data/processed/0/edensity", pair)
-    assert isolated.residual() < 1e-12
-
-
-@needs_real
-def test_the_real_space_error_of_noisy_coefficients(tmp_path: Path) -> None:
-    assert REAL is not None
-    methane = read(REAL / "qm7/data/qm7.xyz", 0)
-    folder = REAL / "qm7/data/processed/0/edensity"
-    (tmp_path / "ri_coeffs.npz").write_bytes((folder / "ml_coeffs.npz").read_bytes())
-    fit = read_rholearn_fit(folder, methane)
-    error = read_rholearn_fit(tmp_path, methane).coefficients - fit.coefficients
-    # squared_error.pt of the data: the integral over FHI-aims' own grid
-    assert error @ fit.overlap @ error == pytest.approx(0.2185265, abs=2e-7)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,12 @@ from ase import units
 
 from ...basis import NumericalShell
 from ...basis.radial_metric import radial_metric
+from ..basis_info import read_basis_info
 from ..geometry import read_geometry
 from ..grid_files import read_grid_density
 from ..ri_files import RIFit, read_ri_fit
 from .plan import Displacement
-from .setup import PLAN, directory_of
+from .setup import directory_of, read_plan
 from .tabulate import RadialValues, length_unit, read_off, tabulated_function
 
 #: Largest part of a difference that may not be one radial function times its harmonic.
@@ -80,6 +80,8 @@ def recover_functions(root: str | os.PathLike[str]) -> Recovered:
         same, after = _rebuilt(directory)
         if not np.array_equal(same, grid):
             raise ValueError(f"{directory} has another grid than {unchanged}")
+        if read_basis_info(directory) != read_basis_info(unchanged):
+            raise ValueError(f"{directory} has another product basis than {unchanged}")
         for one in (d for d in plan if d.run == run):
             first, second = (
                 read_off(points, sign * (after - before) / one.size, atom, positions, one.l)
@@ -102,15 +104,6 @@ def recover_functions(root: str | os.PathLike[str]) -> Recovered:
             "coefficients say, or its grid is too coarse (radial_multiplier)"
         )
     return Recovered(shells, residual, asymmetry, overlap_error)
-
-
-def read_plan(folder: Path) -> tuple[Path, list[Displacement]]:
-    """Directory of the fit, and what was changed where."""
-    path = folder / PLAN
-    if not path.exists():
-        raise FileNotFoundError(f"there is no {path}: set_up_recovery writes it")
-    content = json.loads(path.read_text())
-    return Path(content["fit"]), [Displacement.from_dict(d) for d in content["displacements"]]
 
 
 def _rebuilt(directory: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,8 @@ from ase.data import chemical_symbols
 from ...files import atomic_write
 from ..basis_info import NAME as BASIS
 from ..basis_info import write_basis_info
+from ..basis_keywords import NAME as CONTROL
+from ..basis_keywords import read_basis_keywords
 from ..geometry import read_geometry
 from ..layout import step_directory, structure_directory
 from ..restart import write_restart
@@ -68,7 +70,8 @@ def set_up_recovery(
     Raises
     ------
     ValueError
-        ``experimental`` is False, or the structure does not suit.
+        ``experimental`` is False, the structure does not suit, or the folder has runs of another
+        plan.
     """
     if not experimental:
         raise ValueError(
@@ -78,6 +81,12 @@ def set_up_recovery(
     source, folder = Path(fit), Path(root)
     atoms, found = read_geometry(source).atoms, read_ri_fit(source)
     plan = plan_displacements(atoms, found.basis, found.overlap, size=size)
+    if (folder / PLAN).exists() and read_plan(folder) != (source.absolute(), plan):
+        raise ValueError(
+            f"{folder} has runs of another fit or size: give another root, or remove it"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_plan(folder, source, plan)
     defaults = _with_radial_multiplier(
         species_directory(settings.species_directory),
         folder / "species",
@@ -94,13 +103,37 @@ def set_up_recovery(
         set_up_step(directory, atoms, settings, _STEP, defaults)
         write_basis_info(directory / BASIS, found.basis)
         write_restart(directory, atoms, coefficients, version=found.version)
-    write_plan(folder, source, plan)
+    _check_keywords(source, folders[0])
     return folders
+
+
+def _check_keywords(fit: Path, run: Path) -> None:
+    """Raise a ValueError if the runs have another product basis than the fit, as far as it says.
+
+    Species differ by their radial grids.
+    """
+    if not (fit / CONTROL).exists():
+        return
+    theirs, ours = (read_basis_keywords(folder).keywords for folder in (fit, run))
+    if theirs != ours:
+        raise ValueError(
+            f"{fit} was made with {dict(theirs)}, the settings say {dict(ours)}: give those of the "
+            "fit"
+        )
 
 
 def directory_of(root: Path, run: int | None) -> Path:
     """Where a run is; None is the one that nothing is changed in."""
     return step_directory(structure_directory(root, 0 if run is None else run + 1), _STEP)
+
+
+def read_plan(folder: Path) -> tuple[Path, list[Displacement]]:
+    """Directory of the fit, and what was changed where."""
+    path = folder / PLAN
+    if not path.exists():
+        raise FileNotFoundError(f"there is no {path}: set_up_recovery writes it")
+    content = json.loads(path.read_text())
+    return Path(content["fit"]), [Displacement.from_dict(d) for d in content["displacements"]]
 
 
 def _with_radial_multiplier(

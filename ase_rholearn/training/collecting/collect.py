@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from ase import Atoms
 
 from ...aims import RIFit
+from ...aims.output import AimsOutput
 from ...aims.ri_files import Channel
 from ...basis import Basis
 from ...references import ACTIVE_ATOMS, Reference
@@ -137,6 +138,7 @@ def _references(
         try:
             atoms = source.structure()
             reference = reference_of(source.fit(atoms), atoms, dataset, source.folder)
+            reference = _with_energy(reference, source.self_consistent())
             dataset.check(reference)
         except _BAD as error:
             failed[source.folder] = str(error)
@@ -179,6 +181,16 @@ def reference_of(fit: RIFit, atoms: Atoms, dataset: DataSet, folder: Path) -> Re
         fit=figures,
         provenance={"directory": folder.name, "version": fit.version},
     )
+
+
+def _with_energy(reference: Reference, output: AimsOutput | None) -> Reference:
+    """The same with energy and forces of a self-consistent run, if there was one."""
+    if output is None:
+        return reference
+    # forces are the gradient of the free energy
+    with_forces = output.forces is not None and output.free_energy is not None
+    energy = output.free_energy if with_forces else output.total_energy
+    return replace(reference, energy=energy, forces=output.forces)
 
 
 def _refilled(values: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:

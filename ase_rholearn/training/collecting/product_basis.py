@@ -9,6 +9,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from ...aims import RIFit
+from ...aims.predicted import counts_of
 from ...basis import Basis, unknown_shells
 
 
@@ -99,12 +100,13 @@ def product_basis(
 def check_counts(basis: Basis, counts: dict[int, tuple[int, ...]]) -> None:
     """Raise a ValueError if a basis has other functions on some species."""
     basis.check_species(counts)
+    known = counts_of(basis)
     for z, own in counts.items():
-        known = tuple(len(basis.radial_functions(z, l)) for l in range(len(own)))
-        if known != own or sum((2 * l + 1) * n for l, n in enumerate(own)) != basis.sizes[z]:
+        symbol = chemical_symbols[z]
+        if known[symbol] != own:
             raise ValueError(
-                f"{chemical_symbols[z]} has {own} radial functions of l = 0, 1, ... in the runs, "
-                f"but {known} in the basis {basis.name!r}: are they of the same settings?"
+                f"{symbol} has {own} radial functions of l = 0, 1, ... in the runs, but "
+                f"{known[symbol]} in the basis {basis.name!r}: are they of the same settings?"
             )
 
 

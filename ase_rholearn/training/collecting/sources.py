@@ -12,6 +12,9 @@ from ase import Atoms
 from ...aims import RIFit, read_ri_fit
 from ...aims.geometry import NAME as GEOMETRY
 from ...aims.geometry import read_geometry
+from ...aims.judge import judge
+from ...aims.layout import step_directory
+from ...aims.output import AimsOutput
 from ...aims.rholearn import has_rholearn_fit, read_rholearn_fit
 from ...aims.ri_files import Channel
 
@@ -73,6 +76,13 @@ class Source:
             found = read_ri_fit(self.folder, self.version, channel=self.channel)
         found.basis.check_atoms(len(atoms))
         return found
+
+    def self_consistent(self) -> AimsOutput | None:
+        """Output of the self-consistent run that belongs to a fit, where both are as set up."""
+        if self.folder.name != "fit":
+            return None
+        verdict = judge(step_directory(self.folder.parent, "scf"), "scf")
+        return verdict.output if verdict.state == "done" else None
 
     def _geometry(self) -> Path | None:
         """``geometry.in`` of the run; rholearn has it in a folder ``raw`` beside ``processed``."""
