@@ -11,12 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from ..basis import Layout
 from ..files import atomic_write
+from .run_files import file_of_run
 
 NAME = "basis_info.out"
 
@@ -149,12 +149,7 @@ def read_basis_info(path: str | os.PathLike[str]) -> BasisInfo:
         A line is not what it should be: atoms in their order, l from 0, and the highest l at
         the end of each; the message names the line.
     """
-    path = Path(path)
-    path = path / NAME if path.is_dir() else path
-    if not path.exists():
-        raise FileNotFoundError(
-            f"there is no {path}: run FHI-aims with `ri_density_restart` and `ri_full_output`"
-        )
+    path = file_of_run(path, NAME, "run FHI-aims with `ri_density_restart` and `ri_full_output`")
     counts: list[tuple[int, ...]] = []
     open_atom: list[int] | None = None
     for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):

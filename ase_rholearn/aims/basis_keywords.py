@@ -11,7 +11,8 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+
+from .run_files import file_of_run
 
 NAME = "control.in"
 
@@ -77,11 +78,7 @@ def read_basis_keywords(path: str | os.PathLike[str]) -> BasisKeywords:
     FileNotFoundError
         There is none.
     """
-    path = Path(path)
-    path = path / NAME if path.is_dir() else path
-    if not path.exists():
-        raise FileNotFoundError(f"there is no {path}")
-    return parse_basis_keywords(path.read_text())
+    return parse_basis_keywords(file_of_run(path, NAME).read_text())
 
 
 def parse_basis_keywords(text: str) -> BasisKeywords:

@@ -6,12 +6,12 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ase import Atoms
 from ase.data import atomic_numbers
 
 from .ase_io import parse_geometry
+from .run_files import file_of_run
 
 NAME = "geometry.in"
 
@@ -74,10 +74,7 @@ def read_geometry(path: str | os.PathLike[str]) -> Geometry:
     ValueError
         It cannot be read, or has sites without atoms.
     """
-    path = Path(path)
-    path = path / NAME if path.is_dir() else path
-    if not path.exists():
-        raise FileNotFoundError(f"there is no {path}")
+    path = file_of_run(path, NAME)
     text = path.read_text()
     if _EMPTY.search(text):
         raise ValueError(f"{path} has empty sites, for which no file format is known: remove them")
@@ -87,5 +84,5 @@ def read_geometry(path: str | os.PathLike[str]) -> Geometry:
     try:
         plain = _ATOM.sub(lambda match: match[1] + element_of(match[2]), text)
         return Geometry(parse_geometry(plain), labels)
-    except (ValueError, KeyError, IndexError) as error:
+    except Exception as error:  # ASE's reader raises whatever it stumbles over
         raise ValueError(f"{path} cannot be read: {error}") from error

@@ -53,9 +53,36 @@ class GridDensity:
         """
         if self.scf is None or self.rebuilt is None:
             raise ValueError(f"the error of a fit needs {SCF} and {REBUILT}")
-        return 100 * float(
-            self.weights @ np.abs(self.rebuilt - self.scf) / (self.weights @ self.scf)
-        )
+        return self._error(self.rebuilt, self.scf)
+
+    def errors_of(self, other: GridDensity) -> tuple[float, float]:
+        """Errors of another rebuilt density, such as a predicted one, in percent.
+
+        Parameters
+        ----------
+        other
+            Of the same structure and grid.
+
+        Returns
+        -------
+        tuple of float
+            Against the self-consistent density, and against the fit of this run.
+
+        Raises
+        ------
+        ValueError
+            The points differ, or a density is not there.
+        """
+        if other.rebuilt is None or self.rebuilt is None or self.scf is None:
+            raise ValueError(f"the error of a prediction needs {REBUILT} of both runs, and {SCF}")
+        if not np.array_equal(other.points, self.points):
+            raise ValueError("both densities are at different points: are they of one structure?")
+        return self._error(other.rebuilt, self.scf), self._error(other.rebuilt, self.rebuilt)
+
+    def _error(self, values: np.ndarray, reference: np.ndarray) -> float:
+        """Integral of the absolute difference, in percent of that of the reference."""
+        difference = self.weights @ np.abs(values - reference)
+        return 100 * float(difference / (self.weights @ reference))
 
 
 def read_grid_density(directory: str | os.PathLike[str]) -> GridDensity:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..density.files.long_numbers import parse_lines
 from ..density.files.numbers import parse_numbers
 from ..files import atomic_write
 
 #: Bytes that are looked at together.
-_BLOCK = 2**22
+_BLOCK = 2**20
 
 #: Numbers that are written at once.
 _CHUNK = 2**14
@@ -108,7 +109,8 @@ def finite_blocks(path: str | os.PathLike[str], columns: int = 1) -> Iterator[np
             text, tail = block[:end], block[end:]
             lines = text.count(b"\n")
             try:
-                values = parse_numbers(text)
+                values = parse_lines(text) if columns == 1 else None
+                values = parse_numbers(text) if values is None else values
             except ValueError as error:
                 raise ValueError(_first_wrong(path, text, first, columns)) from error
             if len(values) != lines * columns or not np.isfinite(values).all():

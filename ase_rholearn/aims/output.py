@@ -6,14 +6,14 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .eigenvalues import Eigenvalues, EigenvalueTables
 from .product_table import ProductFunction, ProductTable, number
-from .versions import version_of_output
+from .run_files import file_of_run
+from .versions import OUTPUT, version_of_output
 
 #: Contributions to the energy whose line has Hartree and eV.
 _PARTS = {
@@ -119,10 +119,7 @@ def read_output(path: str | os.PathLike[str]) -> AimsOutput:
     ValueError
         It names two versions.
     """
-    path = Path(path)
-    path = path / "aims.out" if path.is_dir() else path
-    if not path.exists():
-        raise FileNotFoundError(f"there is no {path}")
+    path = file_of_run(path, OUTPUT)
     reader = _Reader()
     with path.open(encoding="utf8", errors="replace") as stream:
         for line in stream:

@@ -252,10 +252,25 @@ def _plain(verdict: Verdict) -> dict[str, Any]:
     }
     if verdict.reason:
         found["reason"] = verdict.reason
+    if verdict.step == "rebuild" and verdict.state == "done":
+        found.update(_errors(verdict.directory))
     if verdict.output is not None:
         for name in ("version", "total_energy", "scf_cycles", "fermi_level", "gap", "total_time"):
             found[name] = getattr(verdict.output, name)
     return found
+
+
+def _errors(rebuilt: Path) -> dict[str, float]:
+    """Errors of a predicted density on FHI-aims' grid, in percent; none without the fit's."""
+    from ..aims.grid_files import read_grid_density
+    from ..aims.layout import step_directory
+
+    try:
+        fit = read_grid_density(step_directory(rebuilt.parent, "fit"))
+        to_scf, to_fit = fit.errors_of(read_grid_density(rebuilt))
+    except (ValueError, FileNotFoundError):
+        return {}
+    return {"nmae_to_scf": to_scf, "nmae_to_fit": to_fit}
 
 
 def _basis(path: Path | None) -> Basis | None:

@@ -76,6 +76,9 @@ def test_from_structures_to_a_data_set_and_back(
     assert f"ase-rholearn aims run {job} --step rebuild" in out
     status, out, _ = command("aims", "run", job, "--step", "rebuild")
     assert (status, out) == (0, "2 of 2 structures are done\n")
+    status, out, _ = command("aims", "status", job, "--step", "rebuild", "--json")
+    entry = json.loads(out)[0]
+    assert (entry["nmae_to_scf"], entry["nmae_to_fit"]) == (pytest.approx(1.0), 0.0)
     output = judge(job.parent / "runs/000000/rebuild", "rebuild").output
     assert output is not None
     values = np.sin(

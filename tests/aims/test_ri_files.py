@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from ase_rholearn.aims import BasisInfo, RIFit, read_basis_info, read_ri_fit, write_restart
 from ase_rholearn.aims.basis_info import write_basis_info
 from ase_rholearn.aims.number_files import read_vector, write_vector
-from ase_rholearn.aims.overlap import read_overlap, store_overlap
+from ase_rholearn.aims.overlap import read_overlap, store_overlap, write_overlap
 
 WATER = molecule("H2O")
 FIT = made_up_fit(basis_of(WATER))
@@ -195,6 +196,22 @@ class TestBinaryOverlap:
         same(read_ri_fit(directory), fit)
         with pytest.raises(ValueError, match=r"ri_ovlp.npy holds .* remove it"):
             read_overlap(directory, 3)
+
+    @pytest.mark.parametrize("triangle", [True, False])
+    def test_it_takes_little_memory(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, triangle: bool
+    ) -> None:
+        monkeypatch.setattr("ase_rholearn.aims.number_files._BLOCK", 2**14)
+        monkeypatch.setattr("ase_rholearn.aims.overlap._ROWS", 16)
+        root = np.random.default_rng(0).normal(size=(400, 20))
+        matrix = root @ root.T
+        write_overlap(tmp_path / "ri_ovlp.out", matrix, triangle=triangle)
+        tracemalloc.start()
+        store_overlap(tmp_path, len(matrix))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < matrix.nbytes / 4
+        np.testing.assert_array_equal(read_overlap(tmp_path, len(matrix)), matrix)
 
     def test_it_is_not_taken_when_the_text_is_newer(self, directory: Path) -> None:
         size = FIT.basis.size
