@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from .basis_info import read_basis_info
 from .basis_keywords import NAME as CONTROL
@@ -63,7 +63,7 @@ def judge(directory: str | os.PathLike[str], step: Step) -> Verdict:
     folder = Path(directory)
     if not (folder / CONTROL).exists():
         return Verdict(folder, step, "absent")
-    noted = _noted(folder)
+    noted = str(_note(folder).get("reason", ""))
     if not (folder / OUTPUT).exists():
         return Verdict(folder, step, "failed" if noted else "ready", noted)
     output = None
@@ -90,12 +90,18 @@ def status(root: str | os.PathLike[str], steps: Sequence[Step]) -> Iterator[Verd
             yield judge(step_directory(structure, step), step)
 
 
-def _noted(folder: Path) -> str:
-    """What the last run's note says went wrong; empty if nothing did."""
+def sizes(folder: Path) -> dict[str, int]:
+    """Bytes of the files whose lines are counted, for the note about a run that is done."""
+    counted = (folder / name for name in (COEFFICIENTS, PROJECTIONS, OVERLAP))
+    return {path.name: path.stat().st_size for path in counted if path.exists()}
+
+
+def _note(folder: Path) -> dict[str, Any]:
+    """The note about the last run; empty if there is none."""
     try:
-        return str(json.loads((folder / RECORD).read_text())["reason"])
-    except (OSError, ValueError, KeyError):
-        return ""
+        return dict(json.loads((folder / RECORD).read_text()))
+    except (OSError, ValueError):
+        return {}
 
 
 def _check_end(output: AimsOutput, noted: str) -> None:
@@ -120,16 +126,29 @@ def _check_structure(folder: Path, output: AimsOutput) -> None:
 
 
 def _check_scf(folder: Path, output: AimsOutput) -> None:
+    _check_convergence(output)
+    # a fit that is there does not need them any more, and they are large
+    fitted = (step_directory(folder.parent, "fit") / COEFFICIENTS).exists()
+    if not fitted and not any(folder.glob(DENSITY_MATRICES)):
+        raise _RunError("there is no restart file of the density matrix (D_spin_*.csc)")
+
+
+def _check_convergence(output: AimsOutput) -> None:
     if not output.scf_converged:
         raise _RunError(f"not self-consistent after {output.scf_cycles or 0} cycles")
-    if not any(folder.glob(DENSITY_MATRICES)):
-        raise _RunError("there is no restart file of the density matrix (D_spin_*.csc)")
 
 
 def _check_fit(folder: Path, output: AimsOutput) -> None:
     version_of_directory(folder)
+    before = step_directory(folder.parent, "scf")
+    if (before / CONTROL).exists():
+        found = read_output(before)
+        _check_end(found, "")
+        _check_convergence(found)
     basis = read_basis_info(folder)
     basis.check_atoms(len(read_geometry(folder).atoms))
+    if _note(folder).get("sizes") == sizes(folder):
+        return  # counted when the run ended
     for name in (COEFFICIENTS, PROJECTIONS):
         lines = count_lines(folder / name)
         if lines != basis.size:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -13,10 +12,10 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from .ase_io import command_words
-from .judge import DENSITY_MATRICES, RECORD, judge
+from .judge import DENSITY_MATRICES, RECORD, judge, sizes
 from .layout import QUANTITY, step_directory, structure_directories
 from .orbital_weights import (
     STATES,
@@ -26,7 +25,7 @@ from .orbital_weights import (
     write_weights,
 )
 from .settings import Step
-from .versions import OUTPUT
+from .versions import INDEX_FILES, OUTPUT
 
 #: What a run writes, and what is removed before another one: everything but its input.
 _OUTPUTS = (
@@ -44,7 +43,7 @@ _OUTPUTS = (
 #: Further files of a step that are results.
 _OUTPUTS_OF: dict[Step, tuple[str, ...]] = {
     "scf": (DENSITY_MATRICES, STATES),
-    "fit": (DENSITY_MATRICES, "ri_restart_coeffs*.out"),
+    "fit": (DENSITY_MATRICES, "ri_restart_coeffs*.out", *INDEX_FILES),
     "rebuild": (),
 }
 
@@ -193,9 +192,14 @@ def _run_step(structure: Path, step: Step, command: Sequence[str], timeout: floa
                 return missing
         started = time.monotonic()
         reason = execute(folder, command, timeout, keep_open=lock)
-        record = {"reason": reason, "seconds": round(time.monotonic() - started, 3)}
+        record: dict[str, Any] = {"reason": reason}
+        record["seconds"] = round(time.monotonic() - started, 3)
         (folder / RECORD).write_text(json.dumps(record))
-    return judge(folder, step).reason
+        verdict = judge(folder, step)
+        if verdict.state == "done":
+            record["sizes"] = sizes(folder)
+            (folder / RECORD).write_text(json.dumps(record))
+    return verdict.reason
 
 
 def execute(
@@ -265,6 +269,8 @@ def _last_words(folder: Path) -> str:
 @contextmanager
 def _locked(folder: Path) -> Iterator[IO[bytes] | None]:
     """A lock on a directory; None if somebody else has it."""
+    import fcntl  # not there on Windows, where FHI-aims is not either
+
     with (folder / _LOCK).open("ab") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -93,8 +93,9 @@ def set_up(
         folder = structure_directory(root, index)
         for step in steps:
             set_up_step(step_directory(folder, step), atoms, settings, step, defaults)
-        if "fit" in steps and (step_directory(folder, "rebuild") / CONTROL).exists():
-            check_same_basis(step_directory(folder, "fit"), step_directory(folder, "rebuild"))
+        fit, rebuild = step_directory(folder, "fit"), step_directory(folder, "rebuild")
+        if (fit / CONTROL).exists() and (rebuild / CONTROL).exists():
+            check_same_basis(fit, rebuild)
         made.append(folder)
         on_progress()
     if not made:
@@ -117,9 +118,15 @@ def set_up_step(
     if settings.cube is not None:
         control += cube_block(_CUBES[step], atoms, settings.cube) + "\n"
     control += species_sections(labels, defaults, settings.masked)
+    names = iter(labels)
+    geometry = _ATOM.sub(lambda match: match[1] + next(names), geometry_text(atoms))
+    texts = {GEOMETRY: geometry, CONTROL: control}
+    if step == "fit" and settings.quantity != "density":
+        chosen = {"quantity": settings.quantity, "window": asdict(settings.window)}
+        texts[QUANTITY] = json.dumps(chosen)
     if (directory / GEOMETRY).exists():
         _check_same_structure(directory, atoms, labels)
-        if (directory / CONTROL).exists() and _says_the_same(directory / CONTROL, control):
+        if all(_says_the_same(directory / n, t) for n, t in texts.items() if n != GEOMETRY):
             return
         if (directory / OUTPUT).exists():
             raise ValueError(
@@ -127,12 +134,6 @@ def set_up_step(
                 "remove it"
             )
     directory.mkdir(parents=True, exist_ok=True)
-    names = iter(labels)
-    geometry = _ATOM.sub(lambda match: match[1] + next(names), geometry_text(atoms))
-    texts = {GEOMETRY: geometry, CONTROL: control}
-    if step == "fit" and settings.quantity != "density":
-        chosen = {"quantity": settings.quantity, "window": asdict(settings.window)}
-        texts[QUANTITY] = json.dumps(chosen)
     for name, text in texts.items():
         with atomic_write(directory / name, "w") as stream:
             stream.write(text)
@@ -153,10 +154,10 @@ def _check_same_structure(directory: Path, atoms: Atoms, labels: list[str]) -> N
 
 
 def _says_the_same(path: Path, text: str) -> bool:
-    """Whether two control files differ in comments and blanks only."""
+    """Whether a file is there and differs from a text in comments and blanks only."""
 
     def lines(control: str) -> list[list[str]]:
         found = (line.split("#")[0].split() for line in control.splitlines())
         return [words for words in found if words]
 
-    return lines(path.read_text()) == lines(text)
+    return path.exists() and lines(path.read_text()) == lines(text)

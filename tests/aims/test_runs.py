@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -25,6 +26,7 @@ from ase_rholearn.aims import read_ri_fit
 from ase_rholearn.aims.basis_keywords import check_same_basis
 from ase_rholearn.aims.grid_files import read_grid_density
 from ase_rholearn.aims.judge import judge, status
+from ase_rholearn.aims.orbital_weights import EnergyWindow
 from ase_rholearn.aims.run import Outcome, run_all, run_structure
 from ase_rholearn.aims.settings import AimsSettings
 from ase_rholearn.aims.setup import set_up
@@ -153,8 +155,27 @@ class TestRun:
         assert judge(fit, "fit").state == "done"
         (fit / "basis_info.out").unlink()
         assert "there is no" in judge(fit, "fit").reason
-        (tmp_path / "000000/scf/D_spin_01_kpt_000001.csc").unlink()
+        scf = tmp_path / "000000/scf"
+        (scf / "D_spin_01_kpt_000001.csc").unlink()  # large, and of no more use
+        assert judge(scf, "scf").state == "done"
+        (fit / "ri_restart_coeffs.out").unlink()
         assert "density matrix" in judge(tmp_path / "000000/scf", "scf").reason
+
+    def test_a_fit_of_a_density_that_did_not_converge_is_not_used(
+        self, tmp_path: Path, settings: AimsSettings, command_line: str
+    ) -> None:
+        set_up([WATER], tmp_path, settings)
+        run_all(tmp_path, STEPS, command=command_line)
+        output = tmp_path / "000000/scf/aims.out"
+        text = output.read_text()
+        for wrong in (
+            text.replace("Self-consistency cycle converged.", ""),
+            text.replace("Have a nice day.", ""),
+        ):
+            output.write_text(wrong)
+            assert judge(tmp_path / "000000/fit", "fit").state == "failed"
+        output.write_text(text)
+        assert judge(tmp_path / "000000/fit", "fit").state == "done"
 
     def test_a_command_that_does_not_exist(self, tmp_path: Path, settings: AimsSettings) -> None:
         set_up([WATER], tmp_path, settings)
@@ -306,6 +327,12 @@ class TestSetUp:
         set_up([WATER], tmp_path, replace(settings, product_accuracy=1e-4))
         with pytest.raises(ValueError, match="of another structure than CH4"):
             set_up([METHANE], tmp_path, settings)
+        orbital = replace(settings, quantity="ildos", experimental=True)
+        set_up([WATER], tmp_path, orbital)
+        narrow = replace(orbital, window=EnergyWindow(-1.0, 0.0))
+        (folder,) = set_up([WATER], tmp_path, narrow)
+        assert json.loads((folder / "fit/quantity.json").read_text())["window"]["low"] == -1.0
+        shutil.rmtree(folder)
         set_up([WATER], tmp_path, settings)
         run_all(tmp_path, STEPS, command=command_line)
         with pytest.raises(ValueError, match="results of other settings"):
