@@ -198,7 +198,7 @@ def test_the_commands(
     assert status == 1
     assert "fit is absent: run `ase-rholearn aims run` first" in text
     loaded = load_options(AimsOptions, options)
-    assert command("aims", "setup", options)[0] == 0
+    assert command("aims", "setup", options, "--step", "fit")[0] == 0
     for path in fit.iterdir():
         if path.name != "geometry.in":
             shutil.copy(path, target)

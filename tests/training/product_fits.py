@@ -61,7 +61,10 @@ def write_run(folder: Path, atoms: Atoms, fit: RIFit, *, with_overlap: bool = Tr
     assert fit.projections is not None
     assert fit.overlap is not None
     folder.mkdir(parents=True)
-    lines = []
+    lines = [
+        "lattice_vector " + " ".join(repr(float(value)) for value in vector) + "\n"
+        for vector in atoms.cell.array[atoms.pbc]
+    ]
     for symbol, counts, position in zip(
         atoms.symbols, fit.basis.counts, atoms.positions, strict=True
     ):

@@ -254,6 +254,26 @@ def test_energy_and_forces_of_the_run_beside_a_fit(
     assert energies == [-2080.5, None]  # the second run was cut off
 
 
+def test_crystals(tmp_path: Path, dataset: DataSet, waters: list[Atoms]) -> None:
+    """Overlaps of files are those with all images, and so is their loss."""
+    crystal = waters[0].copy()
+    crystal.set_cell([6.0, 6.5, 7.0])
+    crystal.pbc = True
+    fit = product_fit(crystal, dataset.basis, np.ones(30))
+    data = collect([write_run(tmp_path / "crystal", crystal, fit)], tmp_path / "set").dataset
+    reference = data.load(data.id_of(crystal))
+    assert reference.atoms.pbc.all()
+    np.testing.assert_array_equal(reference.atoms.cell.array, crystal.cell.array)
+    matrix = loss_metric(data.basis, reference.atoms, LossTerms(), reference.overlap)
+    np.testing.assert_allclose(matrix, fit.overlap, rtol=0, atol=1e-12)
+    assert np.abs(matrix - product_fit(waters[0], dataset.basis, np.ones(30)).overlap).max() > 1e-4
+    # the nearest images of all pairs are nearer
+    cut = loss_metric(data.basis, reference.atoms, LossTerms(cutoff=4.0), reference.overlap)
+    np.testing.assert_array_equal(cut, matrix)
+    with pytest.raises(ValueError, match=r"loss\.coulomb is 0\.5, but H2O is periodic"):
+        loss_metric(data.basis, reference.atoms, LossTerms(coulomb=0.5), reference.overlap)
+
+
 def test_mean_atoms_of_isolated_ones(
     runs: Path, tmp_path: Path, dataset: DataSet, waters: list[Atoms]
 ) -> None:

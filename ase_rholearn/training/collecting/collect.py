@@ -17,7 +17,7 @@ from ...aims.ri_files import Channel
 from ...basis import Basis
 from ...references import ACTIVE_ATOMS, Reference
 from ..data import DataSet
-from .product_basis import ProductBasis, check_counts
+from .product_basis import ProductBasis, check_counts, species_counts
 from .sources import Source, sources_of
 
 Report = Callable[[], None]
@@ -98,53 +98,70 @@ def collect(
         No directory can be used, or settings or functions are not those of the data set.
     """
     sources = sources_of([Path(d) for d in directories], structures, version, channel)
-    alone = sources_of([Path(d) for d in free_atoms], None, version, channel) if free_atoms else []
+    failed: dict[Path, str] = {}
+    folder = Path(dataset)
+    if basis is None and (folder / "dataset.json").exists():
+        basis = DataSet.open(folder).basis
+    if basis is None:
+        alone = [Source(Path(d), None, version, channel) for d in free_atoms]
+        basis = _new_basis(sources, alone, failed)
+    complete = {"code": "FHI-aims", "metric": "overlap", **(settings or {})}
+    if channel != "total":
+        complete["channel"] = channel
+    opened = DataSet.create(folder, basis, complete)
+    added = opened.extend(_references(sources, opened, failed, on_progress or (lambda: None)))
+    if len(failed) == len(sources):
+        raise _nothing(failed)
+    for atoms, reason in _failures(sources, failed):
+        opened.report_failure(atoms, reason)
+    return Collected(opened, added, failed)
+
+
+def _new_basis(
+    sources: Sequence[Source], alone: Sequence[Source], failed: dict[Path, str]
+) -> Basis:
+    """The basis of all sources that can be used; mean atoms are those of ``alone``, if any."""
     found = ProductBasis()
     for source in alone:
         atoms = source.structure()
         found.add(atoms, source.fit(atoms))
-    failed: dict[Path, str] = {}
     for source in sources:
         try:
             atoms = source.structure()
             found.add(atoms, source.fit(atoms), means=not alone)
         except _BAD as error:
             failed[source.folder] = str(error)
-    usable = [source for source in sources if source.folder not in failed]
-    if not usable:
-        first, reason = next(iter(failed.items()))
-        raise ValueError(f"none of {len(sources)} directories can be used; {first}: {reason}")
-    folder = Path(dataset)
-    if basis is None and (folder / "dataset.json").exists():
-        basis = DataSet.open(folder).basis
-    if basis is None:
-        basis = found.build("FHI-aims product basis")
-    else:
-        check_counts(basis, found.counts)
-    complete = {"code": "FHI-aims", "metric": "overlap", **(settings or {})}
-    if channel != "total":
-        complete["channel"] = channel
-    opened = DataSet.create(folder, basis, complete)
-    added = opened.extend(_references(usable, opened, failed, on_progress or (lambda: None)))
-    for atoms, reason in _failures(sources, failed):
-        opened.report_failure(atoms, reason)
-    return Collected(opened, added, failed)
+    if len(failed) == len(sources):
+        raise _nothing(failed)
+    return found.build("FHI-aims product basis")
+
+
+def _nothing(failed: Mapping[Path, str]) -> ValueError:
+    first, reason = next(iter(failed.items()))
+    return ValueError(f"none of {len(failed)} directories can be used; {first}: {reason}")
 
 
 def _references(
     sources: Iterable[Source], dataset: DataSet, failed: dict[Path, str], report: Report
 ) -> Iterator[Reference]:
+    """References that the data set has not yet, and why others cannot be made."""
     for source in sources:
         try:
             atoms = source.structure()
-            reference = reference_of(source.fit(atoms), atoms, dataset, source.folder)
-            reference = _with_energy(reference, source.self_consistent())
-            dataset.check(reference)
+            if source.folder not in failed and dataset.id_of(atoms) not in dataset:
+                yield _reference(source, atoms, dataset)
         except _BAD as error:
             failed[source.folder] = str(error)
-        else:
-            yield reference
         report()
+
+
+def _reference(source: Source, atoms: Atoms, dataset: DataSet) -> Reference:
+    fit = source.fit(atoms)
+    check_counts(dataset.basis, species_counts(atoms, fit))
+    reference = reference_of(fit, atoms, dataset, source.folder)
+    reference = _with_energy(reference, source.self_consistent())
+    dataset.check(reference)
+    return reference
 
 
 def reference_of(fit: RIFit, atoms: Atoms, dataset: DataSet, folder: Path) -> Reference:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from ase import Atoms
@@ -29,7 +29,7 @@ class ProductBasis:
         ValueError
             A species has other functions than before; nothing of the structure counts then.
         """
-        self._add_counts(atoms, fit)
+        self.counts = species_counts(atoms, fit, self.counts)
         offsets = fit.basis.offsets
         for atom, (z, counts) in enumerate(zip(atoms.numbers, fit.basis.counts, strict=True)):
             if not counts:
@@ -41,19 +41,6 @@ class ProductBasis:
             if fit.overlap is not None:
                 for l, gram in _grams(fit.overlap, start, counts):
                     self._grams.setdefault((int(z), l), []).append(gram)
-
-    def _add_counts(self, atoms: Atoms, fit: RIFit) -> None:
-        known = dict(self.counts)
-        for atom, (z, counts) in enumerate(zip(atoms.numbers, fit.basis.counts, strict=True)):
-            # masked atoms have no functions
-            if counts and known.setdefault(int(z), counts) != counts:
-                raise ValueError(
-                    f"atom {atom} of {atoms.get_chemical_formula()} has {counts} radial functions "
-                    f"of l = 0, 1, ..., but {chemical_symbols[z]} had {known[int(z)]} before: a "
-                    "data set has one basis a species; collect runs of other settings, or labels "
-                    "with a basis of their own, into another one"
-                )
-        self.counts = known
 
     def build(self, name: str) -> Basis:
         """The basis of all structures so far."""
@@ -76,6 +63,29 @@ class ProductBasis:
     def _gram(self, z: int, l: int) -> np.ndarray | None:
         found = self._grams.get((z, l))
         return None if found is None else np.mean(found, axis=0)
+
+
+def species_counts(
+    atoms: Atoms, fit: RIFit, known: Mapping[int, tuple[int, ...]] | None = None
+) -> dict[int, tuple[int, ...]]:
+    """Radial functions of l = 0, 1, ... of each species: what is known, and what a fit adds.
+
+    Raises
+    ------
+    ValueError
+        Two atoms of a species have different functions.
+    """
+    counts = dict(known or {})
+    for atom, (z, own) in enumerate(zip(atoms.numbers, fit.basis.counts, strict=True)):
+        # masked atoms have no functions
+        if own and counts.setdefault(int(z), own) != own:
+            raise ValueError(
+                f"atom {atom} of {atoms.get_chemical_formula()} has {own} radial functions of "
+                f"l = 0, 1, ..., but {chemical_symbols[z]} had {counts[int(z)]} before: a data "
+                "set has one basis a species; collect runs of other settings, or labels with a "
+                "basis of their own, into another one"
+            )
+    return counts
 
 
 def product_basis(
