@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +102,29 @@ def test_failures_are_listed(job: Path, command: Command, behave: Callable[..., 
     assert status == 1
     assert out.startswith("scf      2 failed\n000000/scf: it ended with status 1")
     status, out, _ = command("aims", "run", job, "--step", "scf")
+    assert (status, out) == (0, "2 of 2 structures are done\n")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_what_runs_and_the_job_goes_on(
+    job: Path, command: Command, behave: Callable[..., None]
+) -> None:
+    command("aims", "setup", job)
+    behave(fail="hang")
+    program = [sys.executable, "-m", "ase_rholearn.cli", "aims", "run", str(job)]
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    output = job.parent / "runs/000000/scf/aims.out"
+    for _ in range(600):
+        if output.exists() and "FHI-aims version" in output.read_text():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    behave()
+    # the lock is gone, and so FHI-aims is too
+    status, out, _ = command("aims", "run", job)
     assert (status, out) == (0, "2 of 2 structures are done\n")
 
 
