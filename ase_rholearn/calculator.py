@@ -85,8 +85,9 @@ class RhoCalculator(Calculator):
         scheme of :meth:`Density.charges`. It can be set later too, which makes charges that
         were computed before invalid.
     basis
-        Only for models of other programs, such as metatrain: the basis of their coefficients, or
-        a file of :meth:`Basis.to_json`; see :mod:`ase_rholearn.model.files.others`.
+        For models of other programs, such as metatrain: the basis of their coefficients, or
+        a file of :meth:`Basis.to_json`; see :mod:`ase_rholearn.model.files.others`. For models of
+        FHI-aims' densities whose radial functions are not known: the basis with these functions.
     output
         Likewise: which of the model's outputs holds coefficients, if it has several.
 
@@ -305,8 +306,16 @@ class RhoCalculator(Calculator):
             The structure. Left out: that of the last calculation.
         normalize
             Correct the number of electrons to be exact, see :class:`Density`.
+
+        Raises
+        ------
+        ValueError
+            The model predicts coefficients of functions that it does not know, such as those of
+            FHI-aims, and ``normalize`` is True.
         """
         structure = self._known(atoms)
+        if normalize:
+            self.model.basis.check_known("get_density(normalize=True)")
         cached = self._cached  # one reference: another thread may replace it at any time
         if cached is None or _differs(cached.atoms, structure):
             cached = self._predict(structure)
@@ -426,9 +435,10 @@ class RhoCalculator(Calculator):
     # inside ------------------------------------------------------------------------
 
     def _predict(self, atoms: Atoms) -> Density:
-        coefficients = self.model.coefficients([atoms])[0]
+        basis, coefficients = self.model.basis, self.model.coefficients([atoms])[0]
         self._alarm.look([atoms])
-        return Density(atoms, self.model.basis, coefficients)
+        # without radial functions there are no electrons to count
+        return Density(atoms, basis, coefficients, normalize=basis.is_known)
 
     def _known(self, atoms: Any) -> Atoms:
         if atoms is not None and not isinstance(atoms, Atoms):

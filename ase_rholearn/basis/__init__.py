@@ -15,6 +15,7 @@ from .orthonormal import orthonormal_transform, radial_transform
 from .pyscf_order import from_pyscf_order, pyscf_permutation, to_pyscf_order
 from .shells import Shell
 from .tensormap import block_keys, from_tensormap, to_tensormap
+from .unknown import UnknownShell, unknown_overlap, unknown_shells
 
 __all__ = [
     "AtomicDensity",
@@ -25,6 +26,7 @@ __all__ = [
     "NumericalShell",
     "RadialFunction",
     "Shell",
+    "UnknownShell",
     "agree",
     "block_keys",
     "even_tempered",
@@ -40,4 +42,6 @@ __all__ = [
     "solid_harmonics",
     "to_pyscf_order",
     "to_tensormap",
+    "unknown_overlap",
+    "unknown_shells",
 ]

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
+from .mean_atoms import check_mean_atoms, tabulated_atom
 from .numerical import (
     FreeAtom,
     NumericalAtomicDensity,
@@ -25,12 +26,16 @@ from .numerical import (
 from .radial_metric import radial_metric
 from .shells import Shell
 from .tabulated import TabulatedFunctions
+from .unknown import UnknownShell
 
 #: Version of the dictionary form; see :meth:`Basis.to_dict`.
 SCHEMA_VERSION = 1
 
 #: That of a basis with tables, which earlier versions of the package do not read.
 _SCHEMA_WITH_TABLES = 2
+
+#: And that of a basis with mean atoms, or with functions that are not known.
+_SCHEMA_OF_PRODUCTS = 3
 
 
 class Layout(NamedTuple):
@@ -53,7 +58,8 @@ class Basis:
     ----------
     shells
         Shells of each atomic number, sorted by l. The order within one l is kept.
-        Contractions of Gaussians (:class:`Shell`), tables (:class:`NumericalShell`), or both.
+        Contractions of Gaussians (:class:`Shell`), tables (:class:`NumericalShell`), or both;
+        or functions of which only overlaps are known (:class:`UnknownShell`).
     atomic_densities
         The spherical baseline rho_Z of each atomic number, sums of Gaussians or tables.
         Empty if the coefficients describe the whole density.
@@ -64,6 +70,10 @@ class Basis:
         all-electron bases, where it is Z.
     name
         For people.
+    mean_atoms
+        Coefficients of the s functions of a mean (or free) atom of each atomic number. Unlike
+        atomic densities these are part of what coefficients describe: models learn the
+        difference, and Hirshfeld's charges take them for the free atoms. Empty if there are none.
 
     Examples
     --------
@@ -79,6 +89,7 @@ class Basis:
     kind: Literal["all-electron", "valence"] = "all-electron"
     core_charges: Mapping[int, float] = field(default_factory=dict)
     name: str = ""
+    mean_atoms: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.shells:
@@ -107,8 +118,11 @@ class Basis:
                 f"atomic_densities are given for {_symbols(self.atomic_densities)} but the basis "
                 f"has {_symbols(ordered)}: give one for each species, or none"
             )
+        if self.atomic_densities and self.mean_atoms:
+            raise ValueError("atomic_densities and mean_atoms are given: give one of them")
         for name, value in (
             ("shells", ordered),
+            ("mean_atoms", check_mean_atoms(self.mean_atoms, ordered)),
             ("atomic_densities", {int(z): d for z, d in sorted(self.atomic_densities.items())}),
             ("core_charges", {int(z): float(c) for z, c in sorted(self.core_charges.items())}),
         ):
@@ -139,6 +153,36 @@ class Basis:
     def with_atomic_densities(self, densities: Mapping[int, FreeAtom]) -> Basis:
         """The same functions on another baseline."""
         return Basis(self.shells, dict(densities), self.kind, self.core_charges, self.name)
+
+    def with_functions(self, shells: Mapping[int, Sequence[RadialFunction]]) -> Basis:
+        """The same with other radial functions, such as those that were not known before.
+
+        Raises
+        ------
+        ValueError
+            They differ from those of the basis in number or angular momentum.
+        """
+        for z, own in self.shells.items():
+            given = [shell.l for shell in shells.get(z, ())]
+            if given != [shell.l for shell in own]:
+                raise ValueError(
+                    f"the functions of {_symbol(z)} have l = {given}, those of the basis "
+                    f"{[shell.l for shell in own]}: are they of the same settings?"
+                )
+        kept = {z: tuple(shells[z]) for z in self.shells}
+        return replace(self, shells=kept)
+
+    def on_mean_atoms(self) -> Basis:
+        """The same functions, with the mean atoms for atomic densities.
+
+        Coefficients on it are those of this basis less :meth:`mean_vector`.
+        """
+        self.check_known("a mean atom")
+        densities = {
+            z: tabulated_atom(self.radial_functions(z, 0), own)
+            for z, own in self.mean_atoms.items()
+        }
+        return replace(self, atomic_densities=densities, mean_atoms={})
 
     # structure ---------------------------------------------------------------------
 
@@ -223,9 +267,33 @@ class Basis:
             raise ValueError(f"{argument} contains {np.sum(~np.isfinite(vector))} NaN or infinity")
         return vector
 
+    def mean_vector(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Coefficients of mean atoms in place of all atoms: shape (size,); zeros without any."""
+        offsets = self.offsets(numbers)
+        vector = np.zeros(offsets[-1])
+        for start, z in zip(offsets, map(int, numbers), strict=False):
+            own = self.mean_atoms.get(z, ())
+            vector[start : start + len(own)] = own
+        return vector
+
+    @cached_property
+    def is_known(self) -> bool:
+        """Whether the functions have values: densities can be evaluated, electrons counted."""
+        return not any(isinstance(s, UnknownShell) for own in self.shells.values() for s in own)
+
+    def check_known(self, purpose: str) -> None:
+        """Raise a ValueError if the functions have no values, which the purpose needs."""
+        if not self.is_known:
+            raise ValueError(
+                f"the radial functions of the basis {self.name!r} are not known, and {purpose} "
+                "needs them: recover them from FHI-aims once (docs/fhi-aims-models.md) and give "
+                "them to the model, or let FHI-aims evaluate the coefficients"
+            )
+
     @cached_property
     def tabulated(self) -> dict[int, TabulatedFunctions | None]:
         """The tables of each species on common knots; None where there are none."""
+        self.check_known("evaluating a density")
         return {
             z: TabulatedFunctions.of(shells, self.atomic_densities.get(z))
             for z, shells in self.shells.items()
@@ -280,6 +348,7 @@ class Basis:
 
     @cached_property
     def _species_moments(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        self.check_known("counting electrons")
         moments = {}
         for z, shells in self.shells.items():
             charge, dipole = np.zeros(self.sizes[z]), np.zeros((self.sizes[z], 3))
@@ -308,22 +377,25 @@ class Basis:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; floats survive the round trip bit for bit."""
-        return {
-            "schema": _SCHEMA_WITH_TABLES if self._has_tables else SCHEMA_VERSION,
+        entries = {
+            "schema": self._schema,
             "name": self.name,
             "kind": self.kind,
             "core_charges": {_symbol(z): c for z, c in self.core_charges.items()},
             "shells": {_symbol(z): [s.to_dict() for s in v] for z, v in self.shells.items()},
             "atomic_densities": {_symbol(z): d.to_dict() for z, d in self.atomic_densities.items()},
         }
+        if self.mean_atoms:
+            entries["mean_atoms"] = {_symbol(z): list(c) for z, c in self.mean_atoms.items()}
+        return entries
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Basis:
         """The inverse of :meth:`to_dict`."""
-        if data.get("schema") not in (SCHEMA_VERSION, _SCHEMA_WITH_TABLES):
+        if data.get("schema") not in range(SCHEMA_VERSION, _SCHEMA_OF_PRODUCTS + 1):
             raise ValueError(
                 f"the basis has schema {data.get('schema')!r}, this version reads "
-                f"{SCHEMA_VERSION} and {_SCHEMA_WITH_TABLES}: update ase_rholearn, or rebuild "
+                f"{SCHEMA_VERSION} to {_SCHEMA_OF_PRODUCTS}: update ase_rholearn, or rebuild "
                 "the file"
             )
         missing = {"shells", "atomic_densities", "kind", "core_charges", "name"} - set(data)
@@ -343,15 +415,19 @@ class Basis:
             kind=data["kind"],
             core_charges={_atomic_number(s): c for s, c in data["core_charges"].items()},
             name=data["name"],
+            mean_atoms={_atomic_number(s): c for s, c in data.get("mean_atoms", {}).items()},
         )
 
     @property
-    def _has_tables(self) -> bool:
-        return any(
+    def _schema(self) -> int:
+        if self.mean_atoms or not self.is_known:
+            return _SCHEMA_OF_PRODUCTS
+        has_tables = any(
             isinstance(one, NumericalShell | NumericalAtomicDensity)
             for parts in (*self.shells.values(), self.atomic_densities.values())
             for one in parts
         )
+        return _SCHEMA_WITH_TABLES if has_tables else SCHEMA_VERSION
 
     def to_json(self) -> str:
         """:meth:`to_dict` as text."""
@@ -381,7 +457,8 @@ class Basis:
             parts.append(f"{_symbol(z)} {text} ({self.sizes[z]})")
         title = self.name or "basis"
         baseline = "deformation density" if self.atomic_densities else "total density"
-        return f"{title}, {self.kind} {baseline}: " + ", ".join(parts)
+        known = "" if self.is_known else ", radial functions not known"
+        return f"{title}, {self.kind} {baseline}{known}: " + ", ".join(parts)
 
 
 def _symbol(z: int) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from .atomic_density import AtomicDensity
 from .radial_spline import DEGREE, RadialSpline
 from .shells import Shell
+from .unknown import UnknownShell
 
 #: A table ends where its function has fallen to this part of its largest value.
 _END = 1e-6
@@ -182,13 +183,15 @@ class NumericalAtomicDensity:
         return cls(tuple(data["r"]), tuple(data["values"]))
 
 
-#: Both kinds of radial function, and both kinds of atomic density.
-RadialFunction = Shell | NumericalShell
+#: All kinds of radial function, and both kinds of atomic density.
+RadialFunction = Shell | NumericalShell | UnknownShell
 FreeAtom = AtomicDensity | NumericalAtomicDensity
 
 
 def radial_function(data: dict[str, Any]) -> RadialFunction:
-    """A radial function of either kind from its dictionary."""
+    """A radial function of any kind from its dictionary."""
+    if "overlaps" in data:
+        return UnknownShell.from_dict(data)
     return NumericalShell.from_dict(data) if "values" in data else Shell.from_dict(data)
 
 

@@ -11,6 +11,7 @@ from .boys import boys
 from .numerical import NumericalShell, RadialFunction
 from .radial_spline import DEGREE, RadialSpline
 from .shells import Shell, radial_coulomb, radial_overlap
+from .unknown import UnknownShell, unknown_overlap
 
 
 def radial_metric(functions: Sequence[RadialFunction], metric: str) -> np.ndarray:
@@ -28,6 +29,9 @@ def radial_metric(functions: Sequence[RadialFunction], metric: str) -> np.ndarra
     """
     if metric not in ("overlap", "coulomb"):
         raise ValueError(f'metric is {metric!r}: give "overlap" or "coulomb"')
+    unknown = [f for f in functions if isinstance(f, UnknownShell)]
+    if unknown:
+        return _of_unknown(unknown, len(functions), metric)
     gaussians = [k for k, f in enumerate(functions) if isinstance(f, Shell)]
     shells = [f for f in functions if isinstance(f, Shell)]
     closed_form = radial_overlap if metric == "overlap" else radial_coulomb
@@ -37,6 +41,16 @@ def radial_metric(functions: Sequence[RadialFunction], metric: str) -> np.ndarra
     if shells:
         matrix[np.ix_(gaussians, gaussians)] = closed_form(shells)
     return matrix
+
+
+def _of_unknown(functions: Sequence[UnknownShell], count: int, metric: str) -> np.ndarray:
+    """The metric of functions whose overlaps alone are known."""
+    if metric != "overlap" or len(functions) < count:
+        raise ValueError(
+            f"radial functions of l = {functions[0].l} are not known, and their {metric} metric "
+            "needs them: use the overlap metric, or recover the functions from FHI-aims first"
+        )
+    return unknown_overlap(functions)
 
 
 def _with_tables(functions: Sequence[RadialFunction], metric: str) -> np.ndarray:

@@ -7,13 +7,16 @@ import warnings
 import typer
 
 from . import (
+    aims,
     charges,
     comparison,
     data,
     electrostatics,
     evaluation,
     fields,
+    overlap_errors,
     prediction,
+    recovery,
     seed,
     training,
 )
@@ -45,6 +48,10 @@ for command in (
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(data.app, name="data")
 app.add_typer(seed.app, name="seed")
+aims.app.command()(recovery.atoms)
+aims.app.command()(recovery.recover)
+aims.app.command()(overlap_errors.errors)
+app.add_typer(aims.app, name="aims")
 
 #: How warnings begin of structures that a model does not know, of which each is to be seen.
 _UNKNOWN = ".* has atoms whose bonds are unlike"

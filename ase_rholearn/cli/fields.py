@@ -208,7 +208,7 @@ def _page(
     from ..density.pictures.viewer import potential_field, view
 
     names = dict.fromkeys((quantity, Quantity.density, Quantity.deformation))
-    if not rho.basis.atomic_densities:
+    if not (rho.basis.atomic_densities or rho.basis.mean_atoms):
         names.pop(Quantity.deformation)
     fields = {}
     for name in names:

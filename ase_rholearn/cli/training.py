@@ -24,6 +24,7 @@ class Job(str, Enum):
     generate = "generate"
     fit = "fit"
     train = "train"
+    aims = "aims"
 
 
 OptionsFile = Annotated[Path, typer.Argument(metavar="OPTIONS", help="YAML file of options.")]
@@ -68,12 +69,17 @@ def export(
     options: OptionsFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file.")] = Path("model.pt"),
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    basis: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of the basis with radial functions, of FHI-aims' densities."),
+    ] = None,
 ) -> None:
     """Write the network of a run as a model file, with its errors if they were evaluated."""
+    from ..model.files.others import as_basis
     from ..training.export import export_run
     from ..training.options import TrainOptions, load_options
 
-    export_run(load_options(TrainOptions, options), output, dtype)
+    export_run(load_options(TrainOptions, options), output, dtype, basis=as_basis(basis))
     typer.echo(f"wrote {output}")
 
 
@@ -84,12 +90,13 @@ def options(
     ] = False,
 ) -> None:
     """Print a commented options file with every key, its range, unit and default."""
-    from ..training.options import FitOptions, GenerateOptions, TrainOptions, template
+    from ..training.options import AimsOptions, FitOptions, GenerateOptions, TrainOptions, template
 
     kinds: dict[Job, type[BaseModel]] = {
         Job.generate: GenerateOptions,
         Job.fit: FitOptions,
         Job.train: TrainOptions,
+        Job.aims: AimsOptions,
     }
     if schema:
         typer.echo(json.dumps(template.schema(kinds[command]), indent=1))

@@ -135,11 +135,21 @@ class Density(DensityField):
             return NotImplemented
         return DensityDifference(self, other)
 
+    def on_atoms(self) -> Density:
+        """The same density with mean atoms, if the basis has them, for its atomic densities."""
+        if not self.basis.mean_atoms:
+            return self
+        rest = self.coefficients - self.basis.mean_vector(self.atoms.numbers)
+        return Density(self.atoms, self.basis.on_mean_atoms(), rest, normalize=False)
+
     def free_atoms(self) -> Density:
         """The superposition of free atoms at the same places.
 
         ``rho - rho.free_atoms()`` is the deformation density: what bonding changes.
         """
+        if self.basis.mean_atoms:
+            mean = self.basis.mean_vector(self.atoms.numbers)
+            return Density(self.atoms, self.basis, mean, normalize=False)
         if not self.basis.atomic_densities:
             raise ValueError(
                 f"the basis {self.basis.name!r} has no atomic densities: use a basis that has "
@@ -233,7 +243,8 @@ class Density(DensityField):
         ----------
         scheme
             ``"hirshfeld"``: shares in proportion to the free atoms, which are the atomic
-            densities of the basis; see :meth:`hirshfeld` for more than the charges.
+            densities of the basis, or its mean atoms; see :meth:`hirshfeld` for more than the
+            charges.
             ``"voronoi"``: the deformation density in the region nearest to each atom.
             ``"bader"``: the density in the region of each maximum; see :meth:`bader`.
         level
@@ -244,8 +255,8 @@ class Density(DensityField):
         if scheme == "bader":
             return bader_atoms(self).charges
         if scheme == "voronoi":
-            return voronoi_charges(self, level=level)
-        return hirshfeld_atoms(self, level=level).charges
+            return voronoi_charges(self.on_atoms(), level=level)
+        return self.hirshfeld(level=level).charges
 
     def bader(self, *, spacing: float = 0.08) -> BaderAtoms:
         """Charges and volumes of Bader's atoms, on a grid of this spacing in Angstrom."""
@@ -256,7 +267,7 @@ class Density(DensityField):
 
         ``level`` is the quality of the quadrature, 0 to 5.
         """
-        return hirshfeld_atoms(self, level=level)
+        return hirshfeld_atoms(self.on_atoms(), level=level)
 
     # electrostatics ----------------------------------------------------------------
 
@@ -367,7 +378,7 @@ class Density(DensityField):
         An approximation: a periodic density alone does not define them. ``level`` is the
         quality of the quadrature, 0 to 5.
         """
-        return molecular_dipoles(self, level=level)
+        return molecular_dipoles(self.on_atoms(), level=level)
 
     def write_quadrature(self, path: str | os.PathLike[str], *, level: int = 4) -> None:
         """Write the density on a quadrature grid, for programs that divide it among atoms.
@@ -376,7 +387,7 @@ class Density(DensityField):
         :mod:`ase_rholearn.density.charges.quadrature_file` for its arrays.
         ``level`` is the quality of the grid, 0 to 5.
         """
-        write_quadrature(self, path, level=level)
+        write_quadrature(self.on_atoms(), path, level=level)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Density:

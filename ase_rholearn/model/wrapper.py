@@ -43,6 +43,7 @@ class CoefficientModel(torch.nn.Module):
     """
 
     species_index: torch.Tensor
+    mean_atoms: torch.Tensor
 
     def __init__(
         self,
@@ -65,6 +66,8 @@ class CoefficientModel(torch.nn.Module):
         index = torch.full((max(basis.species) + 1,), -1, dtype=torch.long)
         index[list(basis.species)] = torch.arange(self.n_species)
         self.register_buffer("species_index", index)
+        self.has_mean_atoms = len(basis.mean_atoms) > 0
+        self.register_buffer("mean_atoms", mean_atoms(basis))
         keys = block_keys(basis)
         #: (lambda, species index) of every block
         self.blocks: List[List[int]] = [[l, basis.species.index(z)] for l, z in keys]
@@ -120,6 +123,12 @@ class CoefficientModel(torch.nn.Module):
                 result[self.energy_output] = TensorMap(Labels(["_"], zero), [block])
             if self.output in outputs:
                 coefficients = self.network.coefficients(expansion, rows)
+                if self.has_mean_atoms:
+                    # the network predicts the difference
+                    for k in range(self.n_species):
+                        deviation = coefficients[k][0]
+                        mean = self.mean_atoms[k, : deviation.shape[2]]
+                        coefficients[k][0] = deviation + mean
                 result[self.output] = self.by_function(coefficients, labels)
         if self.deviations in outputs or self.errors in outputs or self.extrapolation in outputs:
             found = self.uncertain(outputs, species, pairs, vectors, selected, labels)
@@ -223,6 +232,16 @@ class CoefficientModel(torch.nn.Module):
             zero = torch.zeros((1, 1), dtype=torch.int32, device=device)
             blocks.append(TensorBlock(part, labels[k], [], Labels(["value"], zero)))
         return TensorMap(self.species_keys.to(device), blocks)
+
+
+def mean_atoms(basis: Basis) -> torch.Tensor:
+    """Coefficients of s functions of a mean atom of each species, e/bohr^1.5: (n_species, n)."""
+    counts = [len(basis.radial_functions(z, 0)) for z in basis.species]
+    means = torch.zeros((len(counts), max(counts)), dtype=torch.float64)
+    for k, z in enumerate(basis.species):
+        own = basis.mean_atoms.get(z, ())
+        means[k, : len(own)] = torch.tensor(own, dtype=torch.float64)
+    return means
 
 
 def joined(

@@ -2,6 +2,7 @@
 
 from .code import ReferenceCode
 from .reference import (
+    ACTIVE_ATOMS,
     NotConvergedError,
     Reference,
     plain_info,
@@ -10,6 +11,7 @@ from .reference import (
 )
 
 __all__ = [
+    "ACTIVE_ATOMS",
     "NotConvergedError",
     "Reference",
     "ReferenceCode",

@@ -21,12 +21,16 @@ from ..structures import total_charge
 
 _SCHEMA_VERSION = 1
 
+#: Entry of ``atoms.info`` with the indices of the atoms that carry functions, where some of a
+#: structure are masked; the coefficients of the others are zero.
+ACTIVE_ATOMS = "active_atoms"
+
 #: Entries of the header beside the schema, and arrays that every file has.
 _HEADER = {"info", "settings", "converged", "energy", "fit"}
 _REQUIRED = {"numbers", "positions", "cell", "pbc", "coefficients"}
 
 #: Arrays of a reference that may be missing.
-OPTIONAL_ARRAYS = ("forces", "dipole", "projections", "occupied_orbitals")
+OPTIONAL_ARRAYS = ("forces", "dipole", "projections", "occupied_orbitals", "overlap")
 
 #: What reading a damaged or foreign file may raise.
 _DAMAGE = (
@@ -75,6 +79,9 @@ class Reference:
     occupied_orbitals
         (nao, nocc) in the order of the reference code, scaled so that the density matrix
         is C C^T; None if they were not kept.
+    overlap
+        Upper triangle of the overlap matrix of the basis, row by row: (size (size + 1) / 2,) in
+        the order of the coefficients; None where it can be computed.
     fit
         Figures of the fit, such as the error in the number of electrons.
     provenance
@@ -91,6 +98,7 @@ class Reference:
     dipole: np.ndarray | None = None
     projections: np.ndarray | None = None
     occupied_orbitals: np.ndarray | None = None
+    overlap: np.ndarray | None = None
     fit: Mapping[str, float] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..basis import Basis
 from ..model import ModelCard, export_model
 from ..model.uncertainty import Uncertainty
 from .data import DataSet
@@ -29,6 +30,7 @@ def export_run(
     dtype: str = "float32",
     *,
     uncertainty: bool = True,
+    basis: Basis | None = None,
 ) -> None:
     """Write the network of a run that has ended as a model file.
 
@@ -43,13 +45,15 @@ def export_run(
     uncertainty
         Whether the file shall predict its errors, if the options say so too. They are found
         once, and kept in ``uncertainty.pt`` of the run's folder.
+    basis
+        That of the data set with radial functions, if these were not known there.
     """
     dataset = DataSet.open(options.dataset)
     network = load_network(options, dataset.basis)
     found = run_uncertainty(options, dataset, network) if uncertainty else None
     export_model(
         network,
-        dataset.basis,
+        dataset.basis if basis is None else dataset.basis.with_functions(basis.shells),
         _card(options, dataset, found),
         path,
         dtype=dtype,  # type: ignore[arg-type]

@@ -198,7 +198,7 @@ def test_unknown_metric(mixed_basis: Basis) -> None:
         ("[1, 2]", "the basis is a JSON list: give what to_json wrote"),
         (
             '{"schema": 99}',
-            "the basis has schema 99, this version reads 1 and 2: update ase_rholearn",
+            "the basis has schema 99, this version reads 1 to 3: update ase_rholearn",
         ),
         ("{}", "the basis has schema None"),
         ('{"schema": 1, "shells": {}}', r"the basis lacks the entries \['atomic_densities'"),

@@ -12,11 +12,18 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from ase_rholearn.training.options import FitOptions, GenerateOptions, TrainOptions, load_options
+from ase_rholearn.training.options import (
+    AimsOptions,
+    FitOptions,
+    GenerateOptions,
+    TrainOptions,
+    load_options,
+)
 from ase_rholearn.training.options.section import section_of
 from ase_rholearn.training.options.template import schema, template
 
 REQUIRED: dict[type[BaseModel], dict[str, Any]] = {
+    AimsOptions: {"structures": "all.xyz", "runs": "runs"},
     GenerateOptions: {"dataset": "data", "structures": "all.xyz"},
     FitOptions: {"dataset": "data", "sources": ["a.chk"]},
     TrainOptions: {"name": "m", "dataset": "data", "output": "run"},

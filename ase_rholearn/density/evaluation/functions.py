@@ -66,6 +66,7 @@ def function_blocks(
     tolerance
         Values below it are taken for zero, bohr^-1.5.
     """
+    basis.check_known("evaluating functions")
     classes = {
         int(z): _species_classes(basis.shells[int(z)], tolerance) for z in set(numbers.tolist())
     }
@@ -219,6 +220,7 @@ def _reach(shell: RadialFunction, tolerance: float) -> float:
     """Where a function falls below the tolerance for good, bohr."""
     if isinstance(shell, NumericalShell):
         return shell.reach(tolerance)
+    assert isinstance(shell, Shell)
     bound = np.abs(shell.coefficients) * np.sqrt((2 * shell.l + 1) / (4 * np.pi))
     radii = monomial_radii(np.array(shell.exponents), bound, shell.l, tolerance)
     return float(radii.max())

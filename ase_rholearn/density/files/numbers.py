@@ -252,12 +252,12 @@ def _fixed(text: bytes, row: int, length: int) -> np.ndarray | None:
     # blanks become zeros that are digits
     digits = lead & 0xFF00FF00 | 0x00300030
     exponents = power & 0xFFFF0000 | 0x00003030
-    if not (right.all() and all(_are_digits(word) for word in (digits, last, exponents))):
+    if not (right.all() and all(are_digits(word) for word in (digits, last, exponents))):
         return None
-    integers = _four_digits(digits) % 10 + _four_digits(digits) // 100 * 10
-    integers = (integers * 10000 + _four_digits(last)).astype(float)
+    integers = four_digits(digits) % 10 + four_digits(digits) // 100 * 10
+    integers = (integers * 10000 + four_digits(last)).astype(float)
     np.negative(integers, out=integers, where=minus)
-    exponent = _four_digits(exponents).astype(np.intp)
+    exponent = four_digits(exponents).astype(np.intp)
     np.negative(exponent, out=exponent, where=power_minus)
     exponent -= 5
     # products and quotients of exact numbers are the closest double
@@ -272,14 +272,14 @@ def _fixed(text: bytes, row: int, length: int) -> np.ndarray | None:
     return values
 
 
-def _are_digits(words: np.ndarray) -> bool:
+def are_digits(words: np.ndarray) -> bool:
     """Whether all four bytes of all words are 0 to 9."""
     # those below 0 borrow, those above 9 carry
     below, above = words - 0x30303030, words + 0x46464646
     return not ((below | above) & 0x80808080).any()
 
 
-def _four_digits(words: np.ndarray) -> np.ndarray:
+def four_digits(words: np.ndarray) -> np.ndarray:
     """Integers whose digits are the bytes of words, the first byte first."""
     digits = words & 0x0F0F0F0F
     pairs = digits * 10 + (digits >> 8)
@@ -306,7 +306,7 @@ def read_numbers(stream: IO[bytes], count: int, head: bytes = b"") -> np.ndarray
         if block:  # the last number may go on in the next block
             end = max(text.rfind(b" "), text.rfind(b"\n"), text.rfind(b"\t")) + 1
             text, tail = text[:end], text[end:]
-        part = _parse(text, count - done)
+        part = parse_numbers(text, count - done)
         values[done : done + len(part)] = part
         done += len(part)
         if not block and done < count:
@@ -314,8 +314,16 @@ def read_numbers(stream: IO[bytes], count: int, head: bytes = b"") -> np.ndarray
     return values
 
 
-def _parse(text: bytes, most: int) -> np.ndarray:
-    """At most so many numbers of a text."""
+def parse_numbers(text: bytes, most: int | None = None) -> np.ndarray:
+    """All numbers of a text, or at most so many: shape (n,).
+
+    They are separated by blanks and ends of lines; Fortran's exponents are understood.
+
+    Raises
+    ------
+    ValueError
+        There is something else, such as the asterisks of a number too large for its column.
+    """
     if not text.strip():
         return np.empty(0)
     try:

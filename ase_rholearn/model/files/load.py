@@ -59,6 +59,8 @@ class DensityModel:
     device : torch.device
     output : str
         Name of the model's output that holds coefficients.
+    given_basis : Basis or None
+        What was given when the file was loaded.
     has_energy : bool
         Whether the model has an output ``energy``.
     """
@@ -71,9 +73,11 @@ class DensityModel:
         card: ModelCard,
         device: torch.device,
         output: str = OUTPUT,
+        given_basis: Basis | None = None,
     ) -> None:
         self.path = path
         self.basis = basis
+        self.given_basis = given_basis
         self.card = card
         self.device = device
         self.output = output
@@ -90,8 +94,8 @@ class DensityModel:
         return f"DensityModel({self.card.name!r}, {self.dtype}, {self.device})"
 
     def __reduce__(self) -> Any:
-        basis, output = (self.basis, self.output) if self.is_foreign else (None, None)
-        return _load_again, (self.path, str(self.device), self.dtype, basis, output)
+        output = self.output if self.is_foreign else None
+        return _load_again, (self.path, str(self.device), self.dtype, self.given_basis, output)
 
     @property
     def fingerprint(self) -> str:
@@ -241,8 +245,9 @@ def load_model(
     dtype
         ``"float32"`` or ``"float64"``. Left out: what the file was exported with.
     basis
-        Only for models of other programs: the basis of their coefficients, or a file of
-        :meth:`Basis.to_json`.
+        For models of other programs: the basis of their coefficients, or a file of
+        :meth:`Basis.to_json`. For models of this package whose radial functions are not known:
+        the same basis with those functions.
     output
         Only for models of other programs: which output holds the coefficients, if it has
         several.
@@ -259,12 +264,14 @@ def load_model(
     path = find_model(model)
     loaded = _read(path)
     own = BASIS_KEY in loaded.metadata().extra
+    given = as_basis(basis)
     if own:
-        _refuse_arguments_of_others(path, basis, output)
         known, card = _read_metadata(path, loaded)
+        _refuse_arguments_of_others(path, None if not known.is_known else basis, output)
+        if given is not None:
+            known = known.with_functions(given.shells)
         output = OUTPUT
     else:
-        given = as_basis(basis)
         if given is None:
             raise ModelFileError(
                 f"{path} is a metatomic model with the outputs "
@@ -277,7 +284,7 @@ def load_model(
     chosen = _pick_device(device, capabilities.supported_devices)
     if dtype is not None and dtype != capabilities.dtype:
         loaded = _converted(loaded, dtype)
-    return DensityModel(path, loaded.to(device=chosen), known, card, chosen, output)
+    return DensityModel(path, loaded.to(device=chosen), known, card, chosen, output, given)
 
 
 def _load_again(

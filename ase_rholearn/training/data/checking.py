@@ -143,8 +143,14 @@ def _arrays(reference: Reference) -> Iterator[str]:
         "dipole": reference.dipole,
         "projections": reference.projections,
         "occupied_orbitals": reference.occupied_orbitals,
+        "overlap": reference.overlap,
     }
-    shapes = {"forces": (len(atoms), 3), "projections": np.shape(reference.coefficients)}
+    size = len(reference.coefficients)
+    shapes = {
+        "forces": (len(atoms), 3),
+        "projections": (size,),
+        "overlap": (size * (size + 1) // 2,),
+    }
     for name, value in values.items():
         if value is None:
             continue

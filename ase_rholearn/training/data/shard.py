@@ -16,6 +16,7 @@ others in docs/data-sets.md.
     occupied_orbitals      flattened (nao, nocc)
     nocc                   columns of the orbitals: (n,)
     notes                  UTF-8 JSON of each structure: info, converged, fit, provenance
+    overlap                upper triangle, row by row; left out if no structure has any
 """
 
 from __future__ import annotations
@@ -65,7 +66,12 @@ _RAGGED: dict[str, tuple[str, tuple[int, ...]]] = {
     "projections": ("<f4", ()),
     "occupied_orbitals": ("<f4", ()),
     "notes": ("|u1", ()),
+    # nearly singular, which single precision would make indefinite
+    "overlap": ("<f8", ()),
 }
+
+#: Arrays that a file leaves out where they have no rows.
+_OPTIONAL = ("overlap",)
 
 #: Labels of the structures: type of each.
 _LABELS = {"id": "|S16", "crc": "<u4"}
@@ -126,6 +132,7 @@ def to_record(reference: Reference) -> Record:
         "projections": reference.projections,
         "occupied_orbitals": None if orbitals is None else orbitals.ravel(),
         "notes": np.frombuffer(json.dumps(notes).encode(), np.uint8),
+        "overlap": reference.overlap,
     }
     record = {}
     for name, (dtype, row) in {**_FIXED, **_RAGGED}.items():
@@ -159,6 +166,8 @@ def from_record(record: Record, settings: Mapping[str, Any]) -> Reference:
         dipole=None if np.isnan(dipole).any() else np.array(dipole),
         projections=given("projections"),
         occupied_orbitals=np.array(record["occupied_orbitals"]).reshape(-1, nocc) if nocc else None,
+        # large, and not copied: the rows of the file that are read are those that are used
+        overlap=record["overlap"] if len(record["overlap"]) else None,
         fit=notes["fit"],
         provenance=notes["provenance"],
     )
@@ -208,6 +217,8 @@ def write_shard(
         arrays[name] = np.stack([record[name] for _, record in records])
     for name in _RAGGED:
         lengths = [len(record[name]) for _, record in records]
+        if name in _OPTIONAL and not any(lengths):
+            continue
         arrays[f"{name}_start"] = np.concatenate([[0], np.cumsum(lengths)]).astype("<i8")
         arrays[name] = np.concatenate([record[name] for _, record in records])
     buffer = io.BytesIO()
@@ -269,6 +280,11 @@ class Shard:
             return
         self.settings: dict[str, Any] = dict(header["settings"])
         self.ids = [name.decode("ascii") for name in self._arrays["id"].tolist()]
+        for name in _OPTIONAL:
+            if name not in self._arrays:
+                dtype, row = _RAGGED[name]
+                self._arrays[name] = np.zeros((0, *row), dtype)
+                self._arrays[f"{name}_start"] = np.zeros(len(self.ids) + 1, "<i8")
         self._starts = {name: self._arrays[f"{name}_start"] for name in _RAGGED}
         self._check_arrays()
 

@@ -47,6 +47,7 @@ def info(
             "name": dataset.basis.name,
             "kind": dataset.basis.kind,
             "deformation": bool(dataset.basis.atomic_densities),
+            "known": dataset.basis.is_known,
             "functions": {chemical_symbols[z]: n for z, n in dataset.basis.sizes.items()},
         },
         "settings": {key: value for key, value in dataset.settings.items() if key != "basis"},
@@ -77,6 +78,8 @@ def info_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield title, f"{name}: mean {figure['mean']:.3g}, largest size {figure['largest']:.3g}"
         title = ""
     learned = "deformation density" if basis["deformation"] else "whole density"
+    if not basis["known"]:
+        learned += ", radial functions not known"
     yield "basis", f"{basis['name'] or 'unnamed'} ({basis['kind']}, {learned})"
     yield "functions", listed(basis["functions"])
     title = "level of theory"
@@ -118,7 +121,7 @@ class _Count:
         self.quantities["coefficients"] += 1
         self.quantities["energy"] += not np.isnan(record["energy"])
         self.quantities["dipole"] += not np.isnan(record["dipole"]).any()
-        for name in ("forces", "projections", "occupied_orbitals"):
+        for name in ("forces", "projections", "occupied_orbitals", "overlap"):
             self.quantities[name] += len(record[name]) > 0
 
     def result(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...basis import Basis
+from ...basis import Basis, RadialFunction, UnknownShell
 from ...model import DensityModel
 from ..data import DataSet
 from ..data.dataset import difference, flatten
@@ -62,8 +62,9 @@ def check_agreement(model: DensityModel, dataset: DataSet, *, other_basis: bool)
     Raises
     ------
     ValueError
-        The levels of theory differ, or the bases do.
+        The levels of theory differ, or the bases do, or the model has no radial functions.
     """
+    model.basis.check_known("comparing densities in space")
     theirs, ours = _level(model.card.level_of_theory), _level(dataset.settings)
     known = theirs.keys() & ours.keys()
     contrary = difference({k: theirs[k] for k in known}, {k: ours[k] for k in known})
@@ -91,9 +92,16 @@ def same_basis(first: Basis, second: Basis) -> bool:
         pair for z in first.species for pair in zip(first.shells[z], second.shells[z], strict=True)
     ]
     free = [(rho, second.atomic_densities[z]) for z, rho in first.atomic_densities.items()]
-    return all(a.l == b.l and _same_values(a.radial, b.radial) for a, b in shells) and all(
+    return all(_same_functions(a, b) for a, b in shells) and all(
         _same_values(a.value, b.value) for a, b in free
     )
+
+
+def _same_functions(first: RadialFunction, second: RadialFunction) -> bool:
+    """Whether two radial functions agree, as far as both are known."""
+    if isinstance(first, UnknownShell) or isinstance(second, UnknownShell):
+        return first.l == second.l
+    return first.l == second.l and _same_values(first.radial, second.radial)
 
 
 def _lengths(basis: Basis) -> tuple[list[int], int]:

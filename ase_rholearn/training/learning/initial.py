@@ -101,3 +101,8 @@ def _check_basis(old: Basis, new: Basis) -> None:
                 f"initial.model has other auxiliary functions on {symbol} than the data set: fit "
                 "the references again with the basis of the model"
             )
+        if old.mean_atoms.get(z) != new.mean_atoms.get(z):
+            raise ValueError(
+                f"initial.model has another mean atom of {symbol} than the data set: collect the "
+                "runs again with the basis of the model"
+            )

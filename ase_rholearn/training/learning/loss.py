@@ -37,12 +37,15 @@ class LossTerms:
         Weight of the squared error of the dipole moment, bohr^-5; molecules only.
     mask
         Entry of ``atoms.info`` with the indices of the atoms that count. None counts all.
+    cutoff
+        Overlaps of atoms farther apart, in Angstrom, count as zero. None keeps all.
     """
 
     coulomb: float = 0.0
     electrons: float = 0.0
     dipole: float = 0.0
     mask: str | None = None
+    cutoff: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.coulomb <= 1:
@@ -50,11 +53,16 @@ class LossTerms:
         for name, value in (("electrons", self.electrons), ("dipole", self.dipole)):
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} is {value}: give 0 or more")
+        if self.cutoff is not None and not self.cutoff > 0:
+            raise ValueError(f"cutoff is {self.cutoff}: give a distance in Angstrom")
 
 
 @dataclass(frozen=True)
 class MetricOf:
     """The metric of one structure, computed each time that it is asked for.
+
+    ``overlap`` is the upper triangle of the overlap matrix where the data set has it; otherwise
+    it is computed.
 
     >>> from ase.build import molecule
     >>> from ase_rholearn.basis import Basis
@@ -68,11 +76,12 @@ class MetricOf:
     terms: LossTerms
     orthonormal: str
     dtype: torch.dtype = torch.float64
+    overlap: np.ndarray | None = None
 
     def __call__(self) -> torch.Tensor:
         """In the orthonormal basis and block order of training: (size, size)."""
         order = BlockOrder(self.basis, self.atoms.numbers, self.orthonormal)
-        matrix = order.metric(loss_metric(self.basis, self.atoms, self.terms))
+        matrix = order.metric(loss_metric(self.basis, self.atoms, self.terms, self.overlap))
         return torch.from_numpy(matrix).to(self.dtype)
 
     @property
@@ -81,20 +90,32 @@ class MetricOf:
         return self.basis.size(self.atoms.numbers) ** 2 * self.dtype.itemsize
 
 
-def loss_metric(basis: Basis, atoms: Atoms, terms: LossTerms) -> np.ndarray:
+def loss_metric(
+    basis: Basis, atoms: Atoms, terms: LossTerms, overlap: np.ndarray | None = None
+) -> np.ndarray:
     """The matrix M of one structure, in our flat order: (size, size).
+
+    Parameters
+    ----------
+    basis, atoms
+        The functions.
+    terms
+        What M consists of.
+    overlap
+        Upper triangle of S, row by row; computed if left out.
 
     Raises
     ------
     ValueError
-        A term is not defined for a periodic structure, or the mask is missing or wrong.
+        A term is not defined for a periodic structure, the mask is missing or wrong, or an
+        overlap is neither given nor computable.
     """
     from ...references.pyscf import metric_matrix
 
     _check_periodic(atoms, terms)
     total = np.zeros((basis.size(atoms.numbers),) * 2)
     if terms.coulomb < 1:
-        total += (1 - terms.coulomb) * metric_matrix(atoms, basis, "overlap")
+        total += (1 - terms.coulomb) * _overlap(basis, atoms, terms.cutoff, overlap)
     if terms.coulomb > 0:
         total += terms.coulomb * metric_matrix(atoms, basis, "coulomb")
     if terms.electrons > 0:
@@ -107,6 +128,41 @@ def loss_metric(basis: Basis, atoms: Atoms, terms: LossTerms) -> np.ndarray:
         counts = _counts(basis, atoms, terms.mask)
         total *= np.outer(counts, counts)
     return total
+
+
+def full_matrix(triangle: np.ndarray, size: int) -> np.ndarray:
+    """A symmetric matrix from its upper triangle, row by row: (size, size).
+
+    >>> full_matrix(np.array([1.0, 2.0, 3.0]), 2).tolist()
+    [[1.0, 2.0], [2.0, 3.0]]
+    """
+    matrix = np.zeros((size, size))
+    matrix[np.triu_indices(size)] = triangle
+    matrix += np.triu(matrix, 1).T
+    return matrix
+
+
+def _overlap(
+    basis: Basis, atoms: Atoms, cutoff: float | None, triangle: np.ndarray | None
+) -> np.ndarray:
+    """S, of the file or computed, without what lies beyond the cut-off."""
+    from ...references.pyscf import metric_matrix
+
+    if triangle is not None:
+        matrix = full_matrix(triangle, basis.size(atoms.numbers))
+    elif not basis.is_known:
+        raise ValueError(
+            f"{atoms.get_chemical_formula()} has no overlap matrix in the data set, and the radial "
+            "functions of its basis are not known: collect it again with its overlap "
+            "(ri_full_output), or leave it out of the split (split.file)"
+        )
+    else:
+        matrix = metric_matrix(atoms, basis, "overlap")
+    if cutoff is not None:
+        distances = atoms.get_all_distances(mic=bool(atoms.pbc.any()))
+        atom = basis.layout(atoms.numbers).atom
+        matrix = np.where((distances <= cutoff)[np.ix_(atom, atom)], matrix, 0.0)
+    return matrix
 
 
 def electrons_of(basis: Basis, atoms: Atoms) -> float:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ...basis import Basis
 from ...model import DensityNetwork
-from ...references import Reference
+from ...references import ACTIVE_ATOMS, Reference
 from ..data import DataSet
 from ..options.train import LossOptions
 from .loss import MetricOf, electrons_of
@@ -48,11 +49,18 @@ def prepare(
     for name in names:
         reference = dataset.load(name)
         atoms = reference.atoms
-        metric = MetricOf(dataset.basis, atoms, options.terms(), ORTHONORMAL_METRIC, dtype)
+        metric = MetricOf(
+            dataset.basis,
+            atoms,
+            options.terms(),
+            ORTHONORMAL_METRIC,
+            dtype,
+            reference.overlap,
+        )
         room -= metric.n_bytes
         found = neighbors_of(dataset.basis, atoms, network.cutoff)
         order = BlockOrder(dataset.basis, atoms.numbers, ORTHONORMAL_METRIC)
-        target = torch.from_numpy(order.from_flat(reference.coefficients))
+        target = torch.from_numpy(order.from_flat(_deviation(dataset.basis, reference)))
         samples.append(
             Sample(
                 expansions=expansions_of(network, found),
@@ -64,6 +72,16 @@ def prepare(
             )
         )
     return samples
+
+
+def _deviation(basis: Basis, reference: Reference) -> np.ndarray:
+    """Coefficients less those of mean atoms; zero on atoms without functions of their own."""
+    numbers = reference.atoms.numbers
+    deviation = reference.coefficients - basis.mean_vector(numbers)
+    if ACTIVE_ATOMS in reference.atoms.info:
+        active = np.isin(basis.layout(numbers).atom, reference.atoms.info[ACTIVE_ATOMS])
+        deviation[~active] = 0.0
+    return deviation
 
 
 def _residual(
@@ -79,10 +97,10 @@ def _residual(
     terms = metric.terms
     fitted = dataset.settings.get("metric")
     share = {"overlap": 0.0, "coulomb": 1.0}.get(str(fitted))
-    if terms.coulomb != share or terms.electrons or terms.dipole or terms.mask:
+    if terms.coulomb != share or terms.electrons or terms.dipole or terms.mask or terms.cutoff:
         raise ValueError(
             f"loss.target is 'projections', which this data set has in the metric {fitted!r}: set "
-            f"loss.coulomb to {share:g}, and leave out electrons, dipole and mask"
+            f"loss.coulomb to {share:g}, and leave out electrons, dipole, mask and cutoff"
             if share is not None
             else f"loss.target is 'projections', but {dataset.folder} does not say in which "
             "metric: use coefficients"
@@ -94,5 +112,9 @@ def _residual(
         )
     order = BlockOrder(dataset.basis, reference.atoms.numbers, ORTHONORMAL_METRIC)
     projections = torch.from_numpy(order.project(np.asarray(reference.projections, dtype=float)))
-    exact = MetricOf(metric.basis, metric.atoms, terms, ORTHONORMAL_METRIC)
-    return exact() @ target - projections
+    exact = MetricOf(
+        metric.basis, metric.atoms, terms, ORTHONORMAL_METRIC, overlap=metric.overlap
+    )()
+    # mean atoms are no part of the target
+    mean = torch.from_numpy(order.from_flat(metric.basis.mean_vector(metric.atoms.numbers)))
+    return exact @ (target + mean) - projections

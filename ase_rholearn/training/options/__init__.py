@@ -1,5 +1,6 @@
 """Options of the training commands: YAML files, checked by pydantic."""
 
+from .aims import AimsOptions
 from .fit import FitOptions, GridOptions
 from .generate import GenerateOptions
 from .load import load_options
@@ -8,6 +9,7 @@ from .sampling import SamplingOptions
 from .train import GradientOptions, ModelOptions, TrainOptions
 
 __all__ = [
+    "AimsOptions",
     "BasisOptions",
     "FitOptions",
     "GenerateOptions",

@@ -121,13 +121,16 @@ class LossOptions(Section):
     mask: str | None = Field(
         None, description="entry of atoms.info with the indices of the atoms that count"
     )
+    cutoff: float | None = Field(
+        None, gt=0, description="overlaps of atoms farther apart count as zero, Angstrom"
+    )
     memory: float = Field(
         8.0, ge=0, description="for metrics, GB; those beyond are computed again at each use"
     )
 
     def terms(self) -> LossTerms:
         """The same for :mod:`ase_rholearn.training.learning.loss`."""
-        return LossTerms(self.coulomb, self.electrons, self.dipole, self.mask)
+        return LossTerms(self.coulomb, self.electrons, self.dipole, self.mask, self.cutoff)
 
 
 class StartOptions(Section):

@@ -1,0 +1,180 @@
+"""``ri_ovlp.out``: the overlap matrix of the product basis, as text of both layouts.
+
+The file has every number of the matrix, row after row, or (``ri_ovlp_write_triu``) those of the
+upper triangle. As text it has some 25 bytes a number, so that it is read once and kept as
+``ri_ovlp.npy``, in standard order.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..files import temporary_sibling
+from .native_order import NativeOrder
+from .number_files import count_lines, finite_blocks, write_vector
+
+NAME, BINARY = "ri_ovlp.out", "ri_ovlp.npy"
+
+#: By how much two elements that symmetry makes equal may differ, relative to the largest.
+_ASYMMETRY = 1e-6
+
+#: Rows that are mirrored at once.
+_ROWS = 512
+
+
+def read_overlap(
+    directory: str | os.PathLike[str], size: int, order: NativeOrder | None = None
+) -> np.ndarray:
+    """Overlap matrix of a run in standard order: shape (size, size).
+
+    ``ri_ovlp.npy`` is taken where it is newer than the text, or the text is gone.
+
+    Parameters
+    ----------
+    directory
+        Of the run.
+    size
+        Functions of the basis.
+    order
+        Of files of early versions, which are brought to the standard order.
+
+    Raises
+    ------
+    FileNotFoundError
+        The directory has neither file.
+    ValueError
+        Another number of lines than either layout has, a line that is not one finite number, or
+        a matrix that is not symmetric.
+    """
+    text, binary = Path(directory) / NAME, Path(directory) / BINARY
+    if binary.exists() and not (text.exists() and text.stat().st_mtime > binary.stat().st_mtime):
+        return _read_binary(binary, size)
+    matrix = np.empty((size, size))
+    _fill(matrix, text)
+    return matrix if order is None else order.matrix_to_standard(matrix)
+
+
+def store_overlap(
+    directory: str | os.PathLike[str],
+    size: int,
+    order: NativeOrder | None = None,
+    *,
+    remove_text: bool = False,
+) -> Path:
+    """Bring the text into ``ri_ovlp.npy``, in standard order, and return that file.
+
+    The matrix goes to the file as it is read: memory stays far below its size.
+
+    Parameters
+    ----------
+    directory, size, order
+        As for :func:`read_overlap`, which reads the result.
+    remove_text
+        Whether the text is removed afterwards.
+    """
+    text, binary = Path(directory) / NAME, Path(directory) / BINARY
+    with temporary_sibling(binary) as temporary:
+        if order is None:
+            mapped = np.lib.format.open_memmap(
+                temporary, mode="w+", dtype=np.float64, shape=(size, size)
+            )
+            _fill(mapped, text)
+            mapped.flush()
+            del mapped
+        else:
+            matrix = np.empty((size, size))
+            _fill(matrix, text)
+            with temporary.open("wb") as stream:
+                np.save(stream, order.matrix_to_standard(matrix))
+    if remove_text:
+        text.unlink()
+    return binary
+
+
+def check_layout(path: str | os.PathLike[str], size: int) -> bool:
+    """Whether a file has the upper triangle of a matrix of shape (size, size), or all of it.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It has another number of lines than either layout.
+    """
+    full, triangle = size * size, size * (size + 1) // 2
+    lines = count_lines(path)
+    if lines not in (full, triangle):
+        nearest = min((full, triangle), key=lambda n: abs(n - lines))
+        problem = "truncated" if lines < nearest else "too long"
+        raise ValueError(
+            f"{path}, line {min(lines, nearest) + 1}: the file is {problem}, or of another basis: "
+            f"it has {lines} lines, but for {size} functions there are {triangle} (upper triangle) "
+            f"or {full}"
+        )
+    return lines == triangle
+
+
+def write_overlap(
+    path: str | os.PathLike[str], matrix: np.ndarray, *, triangle: bool = True
+) -> None:
+    """Write a matrix as FHI-aims does: its upper triangle row by row, or all of it."""
+    matrix = np.asarray(matrix, dtype=float)
+    write_vector(path, matrix[np.triu_indices(len(matrix))] if triangle else matrix)
+
+
+def _read_binary(path: Path, size: int) -> np.ndarray:
+    matrix = np.load(path, mmap_mode="r")
+    if matrix.shape != (size, size) or matrix.dtype != np.float64:
+        raise ValueError(
+            f"{path} holds {matrix.dtype} of shape {matrix.shape}, but the basis has {size} "
+            f"functions: remove it, so that {NAME} is read"
+        )
+    return matrix
+
+
+def _fill(matrix: np.ndarray, path: Path) -> None:
+    """Read a file of either layout into a matrix of shape (size, size)."""
+    size = len(matrix)
+    triangle = check_layout(path, size)
+    row, column = 0, 0
+    for block in finite_blocks(path):
+        start = 0
+        while start < len(block):
+            part = block[start : start + size - column]
+            matrix[row, column : column + len(part)] = part
+            start += len(part)
+            column += len(part)
+            if column == size:
+                row += 1
+                column = row if triangle else 0
+    if triangle:
+        _mirror(matrix)
+    else:
+        _check_symmetric(matrix, path)
+
+
+def _mirror(matrix: np.ndarray) -> None:
+    """Copy the upper triangle to the lower one, by blocks of rows."""
+    for start in range(0, len(matrix), _ROWS):
+        stop = min(start + _ROWS, len(matrix))
+        corner = matrix[start:stop, start:stop]
+        corner[:] = np.triu(corner) + np.triu(corner, 1).T
+        matrix[stop:, start:stop] = matrix[start:stop, stop:].T
+
+
+def _check_symmetric(matrix: np.ndarray, path: Path) -> None:
+    """Raise a ValueError if a matrix is not symmetric up to integration errors."""
+    largest = np.abs(matrix.diagonal()).max()
+    for start in range(0, len(matrix), _ROWS):
+        stop = start + _ROWS
+        difference = np.abs(matrix[start:stop] - matrix[:, start:stop].T)
+        if difference.max() > _ASYMMETRY * largest:
+            i, j = np.unravel_index(difference.argmax(), difference.shape)
+            line = (start + int(i)) * len(matrix) + int(j) + 1
+            raise ValueError(
+                f"{path}, line {line}: the matrix is not symmetric: {matrix[start + i, j]} and "
+                f"{matrix[j, start + i]}"
+            )
