@@ -62,7 +62,7 @@ def test_infrared_bands_are_where_they_belong(tmp_path):
 
 @pytest.mark.slow
 def test_predicted_densities_save_cycles(tmp_path):
-    output = run(tmp_path, "scf_cycles.py", "--largest", "2", "--basis", "def2-svp")
+    output = run(tmp_path, "scf_cycles.py", "--largest", "1", "--basis", "def2-svp")
     rows = [[int(n) for n in line.split()[1:]] for line in output.splitlines()[1:]]
     for usual, predicted, fitted in rows:
         assert fitted <= predicted < usual
@@ -71,7 +71,7 @@ def test_predicted_densities_save_cycles(tmp_path):
 
 @pytest.mark.slow
 def test_bands_of_silicon(tmp_path):
-    options = ("--basis", "gth-szv", "--npoints", "12", "--dos", "2")
+    options = ("--basis", "gth-szv", "--npoints", "8", "--dos", "1")
     output = run(tmp_path, "silicon_bands.py", *options)
     printed = [line.split() for line in output.splitlines()]
     assert float(printed[1][-2]) < 10  # bands, meV

@@ -11,7 +11,7 @@ from ase.data import chemical_symbols
 from ...basis import Basis
 from ...density import Density
 from ...references.pyscf.integrals import check_same_atoms, pyscf_geometry
-from ...references.pyscf.molecule import check_all_electron_basis, check_known_basis
+from ...references.pyscf.molecule import check_all_electron_basis, check_basis
 from ...structures import check_atoms
 
 #: Pseudopotentials of Goedecker, Teter and Hutter that were made for a kind of functional.
@@ -100,10 +100,12 @@ def build_cell(
             f"basis is {orbital_basis!r}, which belongs to pseudopotentials, but the density is "
             "all-electron: give an all-electron basis such as 'def2-svp', or a valence density"
         )
-    if isinstance(orbital_basis, str):
-        check = check_known_basis if potentials else check_all_electron_basis
-        for z in species:
-            check(orbital_basis, chemical_symbols[z])
+    for z in species if isinstance(orbital_basis, str) else ():
+        if potentials:
+            remedy = "give a name such as 'gth-dzvp'"
+            check_basis(orbital_basis, chemical_symbols[z], "basis", remedy)
+        else:
+            check_all_electron_basis(orbital_basis, chemical_symbols[z])
     cell = gto.Cell(
         atom=pyscf_geometry(atoms),
         a=atoms.cell.array / units.Bohr,
