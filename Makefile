@@ -13,7 +13,8 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
-PYTEST_OPTIONS ?=
+# two processes; the tests of a file stay together, since they share what is dear to make
+PYTEST_OPTIONS ?= --numprocesses 2 --dist loadfile
 
 # tests run on few threads: OpenMP threads of several libraries fight for the cores
 TEST_ENVIRONMENT = OMP_NUM_THREADS=1

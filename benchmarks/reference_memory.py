@@ -77,7 +77,7 @@ def steps() -> Iterator[dict[str, list[float]]]:
             entry = figures.setdefault(current[0], [0.0, 0.0])
             entry[1] = max(entry[1], resident())
 
-    enter(run, "_self_consistent", "self-consistency")
+    enter(run, "self_consistent", "self-consistency")
     enter(pyscf.grad.rhf.GradientsBase, "kernel", "forces")
     enter(wavefunction, "fit_density", "fit")
     thread = threading.Thread(target=sample)

@@ -1,5 +1,6 @@
 """The auxiliary basis: shells, atomic densities, harmonics and their closed-form integrals."""
 
+from .agreement import agree
 from .atomic_density import AtomicDensity
 from .basis import Basis, Layout
 from .build import even_tempered, from_pyscf
@@ -26,6 +27,7 @@ __all__ = [
     "RadialFunction",
     "Shell",
     "UnknownShell",
+    "agree",
     "block_keys",
     "even_tempered",
     "from_pyscf",

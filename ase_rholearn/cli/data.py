@@ -63,6 +63,7 @@ def data_merge(
     folders: Annotated[list[Path], typer.Argument(metavar="DATASETS", help="Data sets.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the result.")],
     orbitals: Annotated[bool, typer.Option(help="Copy occupied orbitals too.")] = True,
+    forces: Annotated[bool, typer.Option(help="Copy forces too.")] = True,
     ids: Ids = None,
     part: Part = None,
 ) -> None:
@@ -71,7 +72,9 @@ def data_merge(
 
     selected = read_ids(ids, part) if ids else None
     with counting() as count:
-        result = merge(folders, output, orbitals=orbitals, ids=selected, on_progress=count)
+        result = merge(
+            folders, output, orbitals=orbitals, forces=forces, ids=selected, on_progress=count
+        )
     typer.echo(f"{output} has {len(result)} references in {len(result.shards)} shards")
 
 

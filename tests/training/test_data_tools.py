@@ -14,6 +14,7 @@ from ase import Atoms
 from data_examples import (
     BASIS,
     COMPLETE,
+    FULL,
     SETTINGS,
     assert_same,
     example,
@@ -24,6 +25,7 @@ from data_examples import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ase_rholearn.basis import Shell
 from ase_rholearn.references import Reference
 from ase_rholearn.training import DataSet, split_ids
 from ase_rholearn.training.data import (
@@ -111,6 +113,41 @@ def test_merge_without_orbitals_and_of_some(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"1 of 2 ids are in none of the data sets, .* is absent"):
         merge([made.folder], tmp_path / "c", ids=["absent", chosen[0]])
     assert not (tmp_path / "c").exists()
+
+
+def test_merge_with_and_without_forces(tmp_path: Path) -> None:
+    """The result has none, and the ids of its own settings; what is in both is there once."""
+    with_forces, without = (
+        DataSet.create(tmp_path / str(forces), BASIS, {**SETTINGS, "forces": forces})
+        for forces in (True, False)
+    )
+    with_forces.extend(example(seed, settings=with_forces.settings) for seed in range(4))
+    parts = tuple(name for name in FULL if name != "forces")
+    without.extend(example(seed, parts, settings=without.settings) for seed in range(3, 6))
+    result = merge([with_forces.folder, without.folder], tmp_path / "c")
+    assert result.settings == without.settings
+    assert len(result) == 6
+    for seed in range(6):
+        expected = example(seed, parts, settings=without.settings)
+        assert_same(result.load(expected.id), expected)
+    assert list(check(tmp_path / "c")) == []
+    alone = merge([with_forces.folder], tmp_path / "d", forces=False)
+    assert alone.settings == without.settings
+    assert set(alone.ids) < set(result.ids)
+
+
+def test_merge_of_bases_from_two_machines(tmp_path: Path) -> None:
+    first = filled(tmp_path / "a", 2)
+    shells = {
+        z: tuple(Shell.normalized(s.l, [a * (1 + 1e-15) for a in s.exponents]) for s in shells)
+        for z, shells in BASIS.shells.items()
+    }
+    elsewhere = DataSet.create(tmp_path / "b", replace(BASIS, shells=shells), SETTINGS)
+    assert elsewhere.settings != first.settings
+    elsewhere.extend([example(2, settings=elsewhere.settings)])
+    result = merge([first.folder, elsewhere.folder], tmp_path / "c")
+    assert result.ids == sorted(example(seed).id for seed in range(3))
+    assert_same(result.load(example(2).id), example(2))
 
 
 def test_merge_of_what_does_not_fit(tmp_path: Path) -> None:

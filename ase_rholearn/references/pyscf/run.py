@@ -10,6 +10,7 @@ from ...basis import Basis
 from ..reference import NotConvergedError, Reference
 from .molecule import build_molecule, check_molecule
 from .products import numpy_products
+from .self_consistent import self_consistent
 from .settings import KohnSham
 from .wavefunction import Wavefunction, fit_wavefunction, scaled_orbitals
 
@@ -84,7 +85,7 @@ def without_checkpoint(mean_field: Any) -> Any:
 def _run(atoms: Atoms, settings: KohnSham, max_memory: float | None) -> Wavefunction:
     """A converged run. What PySCF keeps in memory ends with it, before the fit needs the room."""
     mean_field = kohn_sham(atoms, settings, max_memory)
-    energy = _self_consistent(mean_field, settings)
+    energy = self_consistent(mean_field, settings)
     if not mean_field.converged:
         raise NotConvergedError(
             f"{settings.xc}/{settings.orbital_basis} did not converge for "
@@ -107,23 +108,3 @@ def _run(atoms: Atoms, settings: KohnSham, max_memory: float | None) -> Wavefunc
         energy=energy * units.Hartree,
         forces=forces,
     )
-
-
-def _self_consistent(mean_field: Any, settings: KohnSham) -> float:
-    """Run the SCF; the energy in Hartree.
-
-    Most cycles are done on a coarse grid, only the last ones on the real one: half of the
-    time, the same density to the convergence threshold.
-    """
-    if settings.density_fit:
-        mean_field.with_df.build()  # otherwise each cycle computes the integrals again
-    start = None
-    if settings.grid_level > 1:
-        mean_field.grids.level = 1
-        mean_field.conv_tol = max(settings.conv_tol, 1e-6)
-        mean_field.kernel()
-        start = mean_field.make_rdm1()
-        mean_field.grids.reset()
-        mean_field.grids.level = settings.grid_level
-        mean_field.conv_tol = settings.conv_tol
-    return float(mean_field.kernel(start))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from ...basis import agree
 from .dataset import DataSet, difference, read_failures
-from .shard import Record, without_orbitals
+from .shard import Record, from_record, without
 
 
 def merge(
@@ -16,6 +18,7 @@ def merge(
     output: str | os.PathLike[str],
     *,
     orbitals: bool = True,
+    forces: bool = True,
     ids: Iterable[str] | None = None,
     on_progress: Callable[[], None] | None = None,
 ) -> DataSet:
@@ -25,14 +28,20 @@ def merge(
     merge which was killed goes on where it was. Of references with the same id, that of the
     first folder is taken. One folder alone is compacted: its small shards become large ones.
 
+    References keep their ids, but for two cases: data sets with and without forces make one
+    without, and bases that differ by the rounding of the machines that built them count as that
+    of the first folder. Ids depend on the settings, and are those of the result then.
+
     Parameters
     ----------
     folders
-        Data sets of the same basis and settings.
+        Data sets of the same basis and settings, but for forces.
     output
         Folder of the result; it may hold a data set of the same basis and settings already.
     orbitals
         Copy occupied orbitals too, if there are any.
+    forces
+        Copy forces too. A data set without them can be gone on with at half of the time.
     ids
         Names of the references to copy; left out: all.
     on_progress
@@ -48,29 +57,48 @@ def merge(
     if not folders:
         raise ValueError("folders is empty: give at least one data set")
     sources = [DataSet.open(folder) for folder in folders]
+    settings = _common_settings(sources)
+    if not forces and "forces" in settings:
+        settings["forces"] = False
     for source in sources:
-        _check_settings(sources[0], source)
         if source.folder.resolve() == Path(output).resolve():
             raise ValueError(
                 f"output is {output}, one of the data sets to merge: give a new folder"
             )
     selected = None if ids is None else _existing(set(ids), sources)
-    result = DataSet.create(output, sources[0].basis, sources[0].settings)
+    result = DataSet.create(output, sources[0].basis, settings)
+    forces &= all(source.settings.get("forces") == settings.get("forces") for source in sources)
+    optional = {"occupied_orbitals": orbitals, "forces": forces}
+    left_out = [name for name, kept in optional.items() if not kept]
     report = on_progress or (lambda: None)
     with result.writing():
-        result.extend_records(_copied(sources, selected, orbitals, report))
+        result.extend_records(_copied(sources, selected, result, left_out, report))
         if selected is None:
             _copy_failures(sources, result)
     return result
 
 
-def _check_settings(first: DataSet, other: DataSet) -> None:
-    if other.settings != first.settings:
-        raise ValueError(
-            f"{first.folder} and {other.folder} have different settings "
-            f"({difference(first.settings, other.settings)}): only references of one level of "
-            "theory and one basis can be merged"
-        )
+def _common_settings(sources: Sequence[DataSet]) -> dict[str, Any]:
+    """Settings of the data sets together: with forces only if all have them."""
+    first = sources[0]
+    common = dict(first.settings)
+    for other in sources[1:]:
+        theirs = dict(other.settings)
+        if agree(first.basis, other.basis):
+            theirs["basis"] = common["basis"]
+        if _less_forces(theirs) != _less_forces(common):
+            raise ValueError(
+                f"{first.folder} and {other.folder} have different settings "
+                f"({difference(first.settings, other.settings)}): only references of one level of "
+                "theory and one basis can be merged"
+            )
+        if theirs.get("forces") is False:
+            common["forces"] = False
+    return common
+
+
+def _less_forces(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != "forces"}
 
 
 def _existing(ids: set[str], sources: Sequence[DataSet]) -> set[str]:
@@ -86,21 +114,29 @@ def _existing(ids: set[str], sources: Sequence[DataSet]) -> set[str]:
 def _copied(
     sources: Sequence[DataSet],
     selected: Container[str] | None,
-    orbitals: bool,
+    result: DataSet,
+    left_out: Sequence[str],
     report: Callable[[], None],
 ) -> Iterator[tuple[str, Record]]:
     for source in sources:
         for name, record in source.records(selected):
-            yield name, record if orbitals else without_orbitals(record)
+            for array in left_out:
+                record = without(record, array)
+            yield name if source.settings == result.settings else _id_in(result, record), record
             report()
 
 
+def _id_in(result: DataSet, record: Record) -> str:
+    return result.id_of(from_record(record, result.settings).atoms)
+
+
 def _copy_failures(sources: Sequence[DataSet], result: DataSet) -> None:
-    """Append the failures that the result does not list yet."""
+    """Append the failures that the result does not list yet, of sources with its ids."""
     listed = [entry for entry in read_failures(result.folder) if entry]
     new = [
         entry
         for source in sources
+        if source.settings == result.settings
         for entry in source.failures().values()
         if entry not in listed and entry["id"] not in result
     ]

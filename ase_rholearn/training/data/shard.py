@@ -173,11 +173,13 @@ def from_record(record: Record, settings: Mapping[str, Any]) -> Reference:
     )
 
 
-def without_orbitals(record: Record) -> Record:
-    """The same without the occupied orbitals, which are most of a record that has them."""
-    dtype, _ = _RAGGED["occupied_orbitals"]
-    empty = {"nocc": np.zeros((), _FIXED["nocc"][0]), "occupied_orbitals": np.empty(0, dtype)}
-    return {**record, **empty}
+def without(record: Record, name: str) -> Record:
+    """The same without an array that a reference may lack, such as its orbitals or forces."""
+    dtype, row = _RAGGED[name]
+    left_out = {name: np.empty((0, *row), dtype)}
+    if name == "occupied_orbitals":
+        left_out["nocc"] = np.zeros((), _FIXED["nocc"][0])
+    return {**record, **left_out}
 
 
 def size_of(record: Record) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from ...basis import Basis
+from ...basis import Basis, agree
 from ..data.dataset import read_description
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ def basis_of_job(
 
     The basis is part of each reference's id, so that a data set keeps the species that it was
     made with: the options may name more than the structures have, for those that come later.
+    Where the options build the basis of the data set but for the rounding of another processor,
+    it is that of the data set.
 
     Raises
     ------
@@ -30,15 +32,15 @@ def basis_of_job(
         The data set that is in the folder lacks a species.
     """
     species = {symbol for atoms in structures for symbol in atoms.symbols}
-    if (dataset / "dataset.json").exists():
-        known = {chemical_symbols[z] for z in read_description(dataset)[0].species}
-        if new := species - known:
-            raise ValueError(
-                f"{dataset} has a basis for {', '.join(sorted(known))}, the structures have "
-                f"{', '.join(sorted(new))} too: choose another folder, and name all species that "
-                "may come later in basis.species"
-            )
-        species = known
-    else:
-        species |= set(options.species)
-    return options.build(sorted(species), level)
+    if not (dataset / "dataset.json").exists():
+        return options.build(sorted(species | set(options.species)), level)
+    existing = read_description(dataset)[0]
+    known = {chemical_symbols[z] for z in existing.species}
+    if new := species - known:
+        raise ValueError(
+            f"{dataset} has a basis for {', '.join(sorted(known))}, the structures have "
+            f"{', '.join(sorted(new))} too: choose another folder, and name all species that "
+            "may come later in basis.species"
+        )
+    built = options.build(sorted(known), level)
+    return existing if agree(existing, built) else built
