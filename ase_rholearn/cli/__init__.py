@@ -14,6 +14,7 @@ from . import (
     electrostatics,
     evaluation,
     fields,
+    overlap_errors,
     prediction,
     recovery,
     seed,
@@ -49,6 +50,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(seed.app, name="seed")
 aims.app.command()(recovery.atoms)
 aims.app.command()(recovery.recover)
+aims.app.command()(overlap_errors.errors)
 app.add_typer(aims.app, name="aims")
 
 #: How warnings begin of structures that a model does not know, of which each is to be seen.

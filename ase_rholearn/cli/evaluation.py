@@ -93,7 +93,7 @@ def evaluate(
         _only_for_models({**given, "--device": device, "--other-basis": other_basis or None})
         _evaluate_run(data, part, Settings(level, one_shot), workers, reporting)
         return
-    chosen, training = _chosen(models, data, ids, split, part)
+    chosen, training = chosen_ids(models, data, ids, split, part)
     jobs = [
         Job(model, data, Settings(level, one_shot), other_basis, basis, device)
         for model in models or ()
@@ -130,7 +130,7 @@ def _only_for_models(given: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is for model files: a run knows it, leave it out")
 
 
-def _chosen(
+def chosen_ids(
     models: Sequence[str] | None, data: Path, ids: Path | None, split: Path | None, part: str
 ) -> tuple[list[str] | None, list[str]]:
     """Ids to judge (None: all), and those of the training part as far as they are known."""

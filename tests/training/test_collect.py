@@ -324,6 +324,12 @@ def test_a_model_of_such_a_data_set(
         error = found - reference.coefficients
         norm = reference.coefficients @ overlap @ reference.coefficients
         assert np.sqrt(error @ overlap @ error / norm) < 0.01
+    status, text, _ = command("aims", "errors", model, collected.dataset.folder)
+    assert status == 0
+    *lines, mean = text.splitlines()[1:]
+    assert [line.split()[1] for line in lines] == ["H2O"] * 4
+    assert [line.split()[0] for line in lines] == collected.dataset.ids
+    assert float(mean.split()[1]) < 1
     rho = calc.get_density(waters[0], normalize=False)
     rho.write(tmp_path / "rho.npz")
     for refused in (
