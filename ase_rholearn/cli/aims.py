@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from enum import Enum
 from pathlib import Path
@@ -129,7 +130,7 @@ def collect(options: OptionsFile) -> None:
     loaded = _load(options)
     if loaded.dataset is None:
         raise ValueError("dataset is missing: give the folder of the data set")
-    structures = list(_structures(loaded))
+    structures = _structures(loaded)
     folders = [
         step_directory(structure_directory(loaded.runs, index), "fit")
         for index in range(len(structures))
@@ -176,9 +177,15 @@ def seed(
     from ..aims.restart import write_restart
     from ..aims.run import remove_outputs
     from ..aims.setup import set_up
+    from ..aims.versions import INDEX_FILES
 
     loaded = _load(options)
-    structures = list(_structures(loaded))
+    if str(loaded.keywords.get("spin", "none")) != "none":
+        raise ValueError(
+            "keywords have spin, but a model predicts the whole density: AimsSeeded takes one of "
+            "the difference of both spins' densities, too"
+        )
+    structures = _structures(loaded)
     predictor = load_model(model, device)
     for index, atoms in enumerate(structures):
         predictor.check(atoms, argument=f"frame {index} of {loaded.structures}")
@@ -187,9 +194,12 @@ def seed(
     with counting() as count:
         for index, atoms in enumerate(structures):
             folder = structure_directory(loaded.runs, index)
-            coefficients = _predicted(predictor, atoms, product, step_directory(folder, "fit"))
-            target = step_directory(folder, "rebuild")
+            fit, target = step_directory(folder, "fit"), step_directory(folder, "rebuild")
+            coefficients = _predicted(predictor, atoms, product, fit)
             remove_outputs(target, "rebuild")  # of other coefficients
+            for name in INDEX_FILES:  # of early versions, which order the coefficients
+                if (fit / name).exists():
+                    shutil.copy(fit / name, target / name)
             write_restart(target, atoms, coefficients, version=written_by)
             count()
     typer.echo(f"{len(structures)} runs are set up: ase-rholearn aims run {options} --step rebuild")
@@ -219,9 +229,9 @@ def cube(
     product = _basis(basis)
     assert product is not None
     product.check_known("a cube")
-    fit, atoms = read_ri_fit(directory, version), read_geometry(directory).atoms
-    check_counts(counts_of(product), fit.basis.by_label(list(atoms.symbols)))
-    rho = Density(atoms, product, fit.coefficients, normalize=False)
+    fit, geometry = read_ri_fit(directory, version), read_geometry(directory)
+    check_counts(counts_of(product), fit.basis.by_label(geometry.labels))
+    rho = Density(geometry.atoms, product, fit.coefficients, normalize=False)
     rho.write(output, spacing=spacing, margin=margin)
     typer.echo(f"wrote {output}")
 
@@ -296,16 +306,15 @@ def _version_of_fit(runs: Path) -> int:
 def _predicted(predictor: Any, atoms: Atoms, product: Basis | None, fit: Path) -> Any:
     """Coefficients on the product basis, which is compared with that of the fit if there is one."""
     from ..aims.basis_info import NAME, read_basis_info
+    from ..aims.geometry import read_geometry
     from ..aims.predicted import check_counts, counts_of, product_coefficients
     from ..density import Density
 
     coefficients = predictor.coefficients([atoms])[0]
     rho = Density(atoms, predictor.basis, coefficients, normalize=False)
     if (fit / NAME).exists():
-        check_counts(
-            counts_of(product or predictor.basis),
-            read_basis_info(fit).by_label(list(atoms.symbols)),
-        )
+        known = read_basis_info(fit).by_label(read_geometry(fit).labels)
+        check_counts(counts_of(product or predictor.basis), known)
     if product is None:
         return product_coefficients(rho)
     from ..aims.projection import project_density

@@ -53,9 +53,15 @@ class Predictor(Model):
         return [self.get_density(atoms, normalize=False).raw_coefficients for atoms in structures]
 
 
+@pytest.mark.parametrize("version", [240925, 221103])
 def test_from_structures_to_a_data_set_and_back(
-    job: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    job: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    behave: Callable[..., None],
+    version: int,
 ) -> None:
+    behave(version=version)
     status, out, _ = command("aims", "setup", job)
     assert (status, out) == (0, f"2 structures are set up in {job.parent / 'runs'}\n")
     status, out, _ = command("aims", "status", job)
@@ -67,7 +73,7 @@ def test_from_structures_to_a_data_set_and_back(
     status, out, _ = command("aims", "status", job, "--json")
     found = json.loads(out)
     assert [entry["state"] for entry in found] == ["done"] * 4
-    assert (found[0]["scf_cycles"], found[0]["version"]) == (12, 240925)
+    assert (found[0]["scf_cycles"], found[0]["version"]) == (12, version)
     status, out, err = command("aims", "collect", job)
     assert (status, out) == (0, f"2 new references in {job.parent / 'data'}\n"), err
     dataset = DataSet.open(job.parent / "data")
@@ -138,6 +144,15 @@ def test_a_model_of_another_basis_is_refused(
     status, _, err = command("aims", "seed", job)
     assert status == 1
     assert "the model has (3, 2) radial functions" in err
+
+
+def test_spin_is_refused_where_one_density_is_predicted(job: Path, command: Command) -> None:
+    options = yaml.safe_load(job.read_text())
+    options.update(keywords={"xc": "pbe", "spin": "collinear"}, experimental=True)
+    job.write_text(yaml.safe_dump(options))
+    status, _, err = command("aims", "seed", job)
+    assert status == 1
+    assert "keywords have spin" in err
 
 
 def test_a_cube_without_fhi_aims(job: Path, command: Command) -> None:
