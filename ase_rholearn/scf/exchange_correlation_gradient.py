@@ -5,8 +5,8 @@ On the grid it is
 .. math:: G = \sum_g w_g [ f(n) + f'(n) \cdot (n^{out} - n) ]
 
 with n the density that was given and n^out that of the orbitals, each with its gradient. By the
-rows of n its derivatives are f''(n) . (n^out - n), by those of n^out f'(n). What moves with a nucleus are
-the functions of both densities, the points of its grid, and the weights of all points.
+rows of n its derivatives are f''(n) . (n^out - n), by those of n^out f'(n). What moves with a
+nucleus are the functions of both densities, the points of its grid, and the weights of all points.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """PySCF's quadrature grid of a molecule, and how its weights change with nuclei. Atomic units.
 
 Radial and angular rules sit on every atom; Becke's fuzzy cells (A. D. Becke, J. Chem. Phys. 88,
-2547 (1988)), with the sizes of atoms as in O. Treutler and R. Ahlrichs, J. Chem. Phys. 102, 346 (1995),
-share the space between them. Points move with their atom. In a molecule of some size the weights of
-all points depend on all nuclei, and a gradient is exact only with that dependence.
+2547 (1988)), with the sizes of atoms as in O. Treutler and R. Ahlrichs, J. Chem. Phys. 102, 346
+(1995), share the space between them. Points move with their atom. The weights of points depend on
+all nuclei nearby, and a gradient is exact only with that dependence.
 """
 
 from __future__ import annotations
