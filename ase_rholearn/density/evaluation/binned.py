@@ -3,7 +3,7 @@
 Around each atom the density is sum_lm g_lm(r^2) S_lm(r) with radial functions that are long sums
 of Gaussians. Here the points are sorted by their distance from the atom into bins, in each of which
 every g_lm and its derivatives by r^2 are polynomials of r^2: instead of some eighty exponentials a
-point, a matrix product with nine powers. The polynomials are right to some 1e-11 of each Gaussian.
+point, a matrix product with thirteen powers. They are right to some 1e-11 of each Gaussian.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ...basis.harmonics import harmonic_derivatives
 from .terms import SpeciesTable, term_radii
 
 #: Ratio of the ends of a bin, squared distances, and the end of the first bin (bohr^2).
-_RATIO, _FIRST = 1.15, 1e-7
+_RATIO, _FIRST = 1.5, 1e-7
 
 #: Degree of the polynomials.
-_DEGREE = 8
+_DEGREE = 12
 
 #: Points of a bin that are worked on at once: arrays of some 200 rows stay in the cache.
 _CHUNK = 4096
