@@ -12,7 +12,6 @@ of the density (compare B. I. Dunlap, Phys. Chem. Chem. Phys. 2, 2113 (2000)).
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +22,7 @@ from scipy.linalg import cho_factor, cho_solve
 from ..basis import from_pyscf_order, to_pyscf_order
 from ..density import Density
 from ..references.pyscf.integrals import auxiliary_molecule, baseline_molecule, shell_blocks
+from ..references.pyscf.molecule import check_basis
 
 #: A small fitting basis for elements up to radon.
 COULOMB_BASIS = "def2-universal-jfit"
@@ -145,19 +145,11 @@ def _sources(density: Density) -> list[Source]:
 
 def _fit_molecule(molecule: Any, basis: str) -> Any:
     """The functions of a fitting basis, or an error that says for which element there are none."""
-    from pyscf import df, gto
+    from pyscf import df
 
+    remedy = "give another density-fitting basis, or None to do without"
     for symbol in sorted(set(molecule.elements)):
-        with warnings.catch_warnings():
-            # PySCF advises to install another package for bases that it does not have
-            warnings.simplefilter("ignore", UserWarning)
-            try:
-                gto.basis.load(basis, symbol)
-            except (RuntimeError, KeyError) as error:
-                raise ValueError(
-                    f"coulomb_basis is {basis!r}, which PySCF does not have for {symbol}: give "
-                    "another density-fitting basis, or None to do without"
-                ) from error
+        check_basis(basis, symbol, "coulomb_basis", remedy)
     return df.addons.make_auxmol(molecule, basis)
 
 

@@ -118,20 +118,28 @@ def with_typed_positions(atoms: Atoms, molecule: Any) -> tuple[Atoms, Any]:
     return typed, moved
 
 
-def _check_orbital_basis(orbital_basis: str, symbol: str) -> None:
-    """Refuse bases that PySCF does not know, and those with an effective core potential."""
+def check_basis(basis: str, symbol: str, argument: str, remedy: str) -> None:
+    """Raise a ValueError that names the argument and a remedy if PySCF does not have a basis."""
     from pyscf import gto
 
     with warnings.catch_warnings():
         # PySCF advises to install another package for bases that it does not have
         warnings.simplefilter("ignore", UserWarning)
         try:
-            gto.basis.load(orbital_basis, symbol)
+            gto.basis.load(basis, symbol)
         except (RuntimeError, KeyError) as error:
             raise ValueError(
-                f"orbital_basis is {orbital_basis!r}, which PySCF does not have for {symbol}: "
-                "give a name such as 'def2-tzvp'"
+                f"{argument} is {basis!r}, which PySCF does not have for {symbol}: {remedy}"
             ) from error
+
+
+def _check_orbital_basis(orbital_basis: str, symbol: str) -> None:
+    """Refuse bases that PySCF does not know, and those with an effective core potential."""
+    from pyscf import gto
+
+    check_basis(orbital_basis, symbol, "orbital_basis", "give a name such as 'def2-tzvp'")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
         try:
             potential = gto.basis.load_ecp(orbital_basis, symbol)
         except (RuntimeError, KeyError):
