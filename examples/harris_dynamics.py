@@ -37,7 +37,7 @@ def draw(times: np.ndarray, total: np.ndarray, potential: np.ndarray, path: Path
     figure = Figure(figsize=(6.5, 4.5), layout="constrained")
     above, below = figure.subplots(2, sharex=True)
     above.plot(times, potential - potential.min(), lw=0.6)
-    above.set_ylabel("potential energy\nabove the lowest / meV/atom")
+    above.set_ylabel("potential energy\n/ meV/atom")
     below.plot(times, total - constant, lw=0.6)
     below.plot(times, slope * times, "k--", label=f"drift {slope:.3f} meV/atom/ps")
     below.set_ylabel("total energy / meV/atom")

@@ -41,6 +41,8 @@ class CoefficientResponse:
 
     def pull_back(self, cotangent: np.ndarray) -> np.ndarray:
         """Derivatives of sum_b cotangent_b c_b by the positions: (natoms, 3), per Angstrom."""
+        if not self._flat.requires_grad:  # no atom has a neighbour
+            return np.zeros(tuple(self._positions.shape))
         weights = torch.from_numpy(cotangent).to(self._flat)
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             [gradient] = torch.autograd.grad(

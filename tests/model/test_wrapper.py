@@ -164,5 +164,7 @@ def test_response_of_coefficients_to_positions(model):
         moved = atoms.copy()
         moved.positions += sign * step * direction
         sums.append(cotangent @ model.coefficients([moved])[0])
+    alone = model.response(Atoms("O"))
+    assert not alone.pull_back(np.ones_like(alone.coefficients)).any()
     found = float((response.pull_back(cotangent) * direction).sum())
     assert found == pytest.approx((sums[0] - sums[1]) / (2 * step), rel=1e-5)
