@@ -186,7 +186,7 @@ def cycles(arguments: argparse.Namespace) -> None:
 
 
 def times(arguments: argparse.Namespace) -> None:
-    """CPU time of one larger cluster: two of the file side by side, for each size."""
+    """CPU time of a larger cluster, two of the file side by side: 7 to 12 molecules."""
     largest = [a for a in read(RECIPE / "water-clusters.xyz", index=":") if len(a) == 18]
     for size in arguments.sizes:
         first, second = largest[0].copy(), largest[1][: 3 * (size - 6)]
