@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -46,10 +46,14 @@ from .density import Density, DensityUncertainty
 from .density.charges import SCHEMES
 from .density.files import format_of
 from .model import DensityModel, load_model
+from .scf.harris_energy import HarrisEnergy, HarrisOptions
 from .trajectory import DensityObserver, Quantities
 
 if TYPE_CHECKING:
     from metatensor.torch import TensorMap
+
+    from .model.response import CoefficientResponse
+    from .scf import OneShot
 
 #: Properties that follow from the density; they win over those of ``base``.
 _DENSITY_PROPERTIES = ("dipole", "charges")
@@ -58,7 +62,10 @@ _DENSITY_PROPERTIES = ("dipole", "charges")
 _ENERGY_PROPERTIES = ("energy", "free_energy", "forces", "stress", "energies")
 
 #: What ``energy`` may be.
-_ENERGY_CHOICES = ("auto", "model", None)
+_ENERGY_CHOICES = ("auto", "model", "harris", None)
+
+#: Those that the Harris energy has.
+_HARRIS_PROPERTIES = ("energy", "free_energy", "forces")
 
 
 class RhoCalculator(Calculator):
@@ -71,7 +78,8 @@ class RhoCalculator(Calculator):
     device
         ``"cpu"``, ``"cuda"``, ... Left out: the best that the model supports and that is here.
     dtype
-        ``"float32"`` or ``"float64"``. Left out: what the file was exported with.
+        ``"float32"`` or ``"float64"``. Left out: what the file was exported with, or
+        ``"float64"`` for ``energy="harris"``, whose forces should be exact.
     base
         Another ASE calculator, for energy, forces, stress and whatever else it has. Where
         both have a property (dipole, charges), that of the density wins.
@@ -79,7 +87,14 @@ class RhoCalculator(Calculator):
         Where energy, forces and stress come from, always all of them from one place.
         ``"auto"``: from ``base`` if there is one, otherwise from the model if its file has
         energies. ``"model"``: from the model, also if there is a ``base``, which then gives the
-        rest; an error if the file has no energies. None: from ``base`` alone.
+        rest; an error if the file has no energies. ``"harris"``: from the predicted density by
+        one Kohn-Sham diagonalisation with PySCF, :func:`ase_rholearn.scf.one_shot`, with exact
+        forces, for molecules; ``base`` gives the rest. None: from ``base`` alone.
+    energy_options
+        Only for ``energy="harris"``: a mapping with any of ``xc`` (an LDA or GGA functional),
+        ``basis`` (of the orbitals), ``grid_level`` and ``coulomb_basis``, see
+        :class:`ase_rholearn.scf.harris_energy.HarrisOptions`. What is left out is that of the
+        model's references, as its card says, or that class's default.
     charges_scheme
         How ``get_charges`` divides the density among the atoms: ``"hirshfeld"``, or another
         scheme of :meth:`Density.charges`. It can be set later too, which makes charges that
@@ -107,7 +122,9 @@ class RhoCalculator(Calculator):
     ``stress``     (6,) eV/Angstrom^3, of structures that are periodic in three directions
     =============  ==========================================================================
 
-    One evaluation of the model gives energy, forces and stress together.
+    One evaluation of the model gives energy, forces and stress together. The Harris energy has
+    no stress, and refuses periodic structures and open shells; it costs a part of what a
+    self-consistent calculation does, see ``docs/scf.md``.
 
     Models that know their uncertainty warn once a structure, by
     :class:`~ase_rholearn.model.OutsideTrainingWarning`, of atoms whose bonds are unlike those of
@@ -129,6 +146,7 @@ class RhoCalculator(Calculator):
         dtype: str | None = None,
         base: Calculator | None = None,
         energy: str | None = "auto",
+        energy_options: Mapping[str, Any] | None = None,
         charges_scheme: str = "hirshfeld",
         basis: Basis | str | os.PathLike[str] | None = None,
         output: str | None = None,
@@ -137,21 +155,28 @@ class RhoCalculator(Calculator):
         if unknown:
             raise TypeError(
                 f"RhoCalculator has no arguments {sorted(unknown)}: it takes model, device, "
-                "dtype, base, energy, charges_scheme, basis and output"
+                "dtype, base, energy, energy_options, charges_scheme, basis and output"
             )
         if base is not None and not hasattr(base, "get_property"):
             raise TypeError(f"base is a {type(base).__name__}: give an ASE calculator")
         if energy not in _ENERGY_CHOICES:
             known = ", ".join(map(repr, _ENERGY_CHOICES))
             raise ValueError(f"energy is {energy!r}: give one of {known}")
+        if energy_options is not None and energy != "harris":
+            raise ValueError(
+                f"energy_options is given, but energy is {energy!r}: they are for energy='harris'"
+            )
         self._arguments: dict[str, Any] = {
             "model": os.fspath(model),
             "device": device,
             "dtype": dtype,
             "energy": energy,
+            "energy_options": None if energy_options is None else dict(energy_options),
             "basis": basis,
             "output": output,
         }
+        if energy == "harris" and dtype is None:
+            dtype = "float64"
         self.model: DensityModel = load_model(model, device, dtype, basis=basis, output=output)
         if energy == "model" and not self.model.has_energy:
             raise ValueError(
@@ -162,6 +187,11 @@ class RhoCalculator(Calculator):
         self._own_energy = energy == "model" or (
             energy == "auto" and base is None and self.model.has_energy
         )
+        self._harris: HarrisEnergy | None = None
+        if energy == "harris":
+            options = HarrisOptions.of(self.model.card.level_of_theory, energy_options)
+            self._harris = HarrisEnergy(self.model.basis, options)
+        self._diagonalised: tuple[OneShot, CoefficientResponse] | None = None
         self._cached: Density | None = None
         self._alarm = self.model.alarm()
         super().__init__()
@@ -169,6 +199,8 @@ class RhoCalculator(Calculator):
         self.implemented_properties = self._own_properties() + self._properties_of_base()
 
     def _own_properties(self) -> list[str]:
+        if self._harris is not None:
+            return [*_DENSITY_PROPERTIES, *_HARRIS_PROPERTIES]
         return [*_DENSITY_PROPERTIES, *(_ENERGY_PROPERTIES if self._own_energy else ())]
 
     def _properties_of_base(self) -> list[str]:
@@ -176,6 +208,8 @@ class RhoCalculator(Calculator):
         if self.base is None:
             return []
         own = self._own_properties()
+        if self._harris is not None:
+            own += _ENERGY_PROPERTIES  # all from one place
         return [p for p in self.base.implemented_properties if p not in own]
 
     @property
@@ -207,11 +241,27 @@ class RhoCalculator(Calculator):
                 self.results["dipole"] = self.get_density().dipole()
             elif name == "charges":
                 self.results["charges"] = self.get_density().charges(self.charges_scheme)
+            elif self._harris is not None and name in _HARRIS_PROPERTIES:
+                self._calculate_harris(self._harris, name)
             elif self._own_energy and name in _ENERGY_PROPERTIES:
                 self._calculate_potential(name)
             else:
                 assert self.base is not None  # ASE asks for implemented properties only
                 self.results[name] = self.base.get_property(name, self.atoms)
+
+    def _calculate_harris(self, harris: HarrisEnergy, name: str) -> None:
+        """The energy, and forces if they are what is asked for: they cost as much again."""
+        assert self.atoms is not None
+        known = self._diagonalised  # one reference: another thread may replace it at any time
+        if known is None or _differs(known[0].atoms, self.atoms):
+            response = self.model.response(self.atoms)
+            self._alarm.look([self.atoms])
+            known = (harris.one_shot(self.atoms.copy(), response), response)
+            self._diagonalised = known
+        found, response = known
+        self.results.update(energy=found.energy, free_energy=found.energy)
+        if name == "forces":
+            self.results["forces"] = harris.forces(found, response)
 
     def _calculate_potential(self, name: str) -> None:
         """All that one evaluation of the model's energies gives, if it is not known yet."""
@@ -239,6 +289,8 @@ class RhoCalculator(Calculator):
         """One property, computed if need be; ASE calls this."""
         if name not in self.implemented_properties:
             hint = "; give base=, a calculator that has it" if name in all_properties else ""
+            if self._harris is not None and name in _ENERGY_PROPERTIES:
+                hint = "; the Harris energy is one of molecules as a whole"
             raise PropertyNotImplementedError(
                 f"a density has no property {name!r}: RhoCalculator gives "
                 f"{', '.join(self.implemented_properties)}{hint}"

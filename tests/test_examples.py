@@ -88,3 +88,21 @@ def test_force_field_of_the_infrared_example():
     atoms.calc = module.FlexibleSPC()
     numerical = calculate_numerical_forces(atoms, eps=1e-5, iatoms=[0, 1, 8])
     np.testing.assert_allclose(atoms.get_forces()[[0, 1, 8]], numerical, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_relaxation_on_a_density_alone(tmp_path):
+    """It ends where the self-consistent one does."""
+    output = run(tmp_path, "harris_relaxation.py", "--molecules", "1", "--level", "1")
+    assert float(output.split()[-2]) < 0.002
+    assert (tmp_path / "harris-output" / "relaxation.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_dynamics_on_a_density_alone(tmp_path):
+    """Steps, a picture, and on from where it was."""
+    common = ("harris_dynamics.py", "--level", "0", "--picoseconds")
+    run(tmp_path, *common, "0.003")
+    output = run(tmp_path, *common, "0.006")
+    assert output.startswith("0.01 ps")
+    assert (tmp_path / "harris-output" / "dynamics.png").stat().st_size > 10_000

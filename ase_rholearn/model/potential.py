@@ -73,7 +73,7 @@ def evaluate_potential(
     strain = torch.eye(3, dtype=dtype, device=device, requires_grad=True)
     positions = torch.from_numpy(atoms.positions.copy()).to(dtype=dtype, device=device)
     positions.requires_grad_()
-    system = _differentiable(to_system(atoms, neighbors, dtype, device), positions, strain)
+    system = differentiable_system(to_system(atoms, neighbors, dtype, device), positions, strain)
     options = ModelEvaluationOptions(
         length_unit="angstrom", outputs={ENERGY: ModelOutput(unit="eV", sample_kind="atom")}
     )
@@ -91,7 +91,7 @@ def evaluate_potential(
     return Potential(energies, -_array(gradient), stress)
 
 
-def _differentiable(plain: System, positions: torch.Tensor, strain: torch.Tensor) -> System:
+def differentiable_system(plain: System, positions: torch.Tensor, strain: torch.Tensor) -> System:
     """The same system as a function of positions and of a strain, which is one here.
 
     The vectors between neighbours keep the values that they have, in whatever precision they

@@ -1,22 +1,19 @@
-"""Exchange and correlation of a density on a quadrature grid, by PySCF's libxc. Atomic units."""
+"""Exchange and correlation of a density on PySCF's quadrature grid. Atomic units."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from ase import units
 
 from ..density import Density
+from ..density.evaluation.binned import BinnedDensity
 from .field_matrix import field_matrix
-
-#: Density (e/bohr^3) below which exchange and correlation are left out.
-_VACUUM = 1e-12
-
-#: Quadrature points that are worked on at once.
-_BLOCK = 8192
+from .molecular_grid import MolecularGrid
+from .semilocal import Semilocal
 
 
 @dataclass(frozen=True)
@@ -31,59 +28,101 @@ class ExchangeCorrelation:
         E_xc of the density, Hartree.
     potential_energy
         Integral of the density times its potential, Hartree; for a GGA with its gradient part.
+    functional
+        Of the density.
+    grid
+        Points and weights.
+    density
+        As it is evaluated there.
+    rows, potential
+        The density and, for a GGA, its gradient at the points, and the derivatives of the energy
+        per volume by them: (1 or 4, n).
+    energy_density
+        (n,) Hartree/bohr^3.
     """
 
     matrix: np.ndarray
     energy: float
     potential_energy: float
+    functional: Semilocal
+    grid: MolecularGrid = field(repr=False)
+    density: BinnedDensity = field(repr=False)
+    rows: np.ndarray = field(repr=False)
+    potential: np.ndarray = field(repr=False)
+    energy_density: np.ndarray = field(repr=False)
 
     @classmethod
     def of(
         cls, molecule: Any, density: Density, xc: str, *, grid_level: int
     ) -> ExchangeCorrelation:
         """Integrate over PySCF's grid for the molecule."""
-        from pyscf import dft
-        from pyscf.dft import libxc
-
-        integrator, kind = dft.numint.NumInt(), libxc.xc_type(xc)
+        functional = Semilocal(xc)
+        grid = MolecularGrid.of(molecule, grid_level)
+        evaluated = binned(density)
+        rows = evaluated.values(grid.points, gradient=functional.is_gga)
+        energy_density, potential = functional.potential(rows)
+        weighted = grid.weights * potential
         matrix = np.zeros((molecule.nao, molecule.nao))
-        energy = potential_energy = 0.0
-        for coords, weights, values in quadrature(molecule, grid_level, gradient=kind == "GGA"):
-            rho = _density_and_gradient(density, coords, kind)
-            # energy per electron, and derivatives by value and gradient: (n,), (1 or 4, n)
-            per_electron, potential = integrator.eval_xc_eff(xc, rho, deriv=1, xctype=kind)[:2]
-            potential = weights * np.where(rho[0] > _VACUUM, potential, 0.0)
-            energy += float(weights @ (rho[0] * per_electron))
-            potential_energy += float((potential * rho).sum())
-            matrix += field_matrix(values, potential)
-        return cls(matrix, energy, potential_energy)
+        for block in orbital_blocks(molecule, grid, len(rows)):
+            found = field_matrix(block.values.transpose(0, 2, 1), weighted[:, block.points])
+            matrix[np.ix_(block.functions, block.functions)] += found
+        return cls(
+            matrix,
+            float(grid.weights @ energy_density),
+            float((weighted * rows).sum()),
+            functional,
+            grid,
+            evaluated,
+            rows,
+            potential,
+            energy_density,
+        )
 
 
-def quadrature(
-    molecule: Any, level: int, *, gradient: bool = False
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Points (n, 3) in bohr, weights (n,) and AO values there, in blocks.
+def binned(density: Density) -> BinnedDensity:
+    """A density as it is evaluated on grids of molecules, with its raw coefficients."""
+    atoms = density.atoms
+    return BinnedDensity(
+        density.basis, atoms.numbers, atoms.positions / units.Bohr, density.raw_coefficients
+    )
 
-    The values are (1, n, nao), or with their gradients (4, n, nao).
+
+@dataclass(frozen=True)
+class OrbitalBlock:
+    """AO functions at some points of one atom's grid.
+
+    Attributes
+    ----------
+    atom
+        Whose grid it is.
+    points
+        Indices of the points: (n,).
+    functions
+        Indices of the functions that reach them: (m,).
+    values
+        Values, and derivatives as in PySCF: (1, 4 or 10, m, n).
     """
-    from pyscf import dft
 
-    grids = dft.gen_grid.Grids(molecule)
-    grids.level = level
-    grids.build()
-    for start in range(0, len(grids.coords), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        values = dft.numint.eval_ao(molecule, grids.coords[block], deriv=int(gradient))
-        # without derivatives PySCF leaves their axis out
-        yield grids.coords[block], grids.weights[block], values.reshape(-1, *values.shape[-2:])
+    atom: int
+    points: np.ndarray
+    functions: np.ndarray
+    values: np.ndarray
 
 
-def _density_and_gradient(density: Density, coords: np.ndarray, kind: str) -> np.ndarray:
-    """PySCF's rho array in atomic units: (n,) rows value and gradient; (1, n) for LDA."""
-    points = coords * units.Bohr
-    value = density.evaluate(points)[None] * units.Bohr**3
-    if kind == "LDA":
-        rho = value
-    else:
-        rho = np.concatenate([value, density.gradient(points).T * units.Bohr**4])
-    return np.where(rho[0] > _VACUUM, rho, 0.0)
+def orbital_blocks(molecule: Any, grid: MolecularGrid, rows: int) -> Iterator[OrbitalBlock]:
+    """AO functions at all points: values alone, with slopes, or with second derivatives too.
+
+    ``rows`` is 1, 4 or 10.
+    """
+    from pyscf.dft import gen_grid, numint
+
+    starts = molecule.ao_loc_nr()
+    for atom, chosen in grid.blocks():
+        points = np.asfortranarray(grid.points[chosen])
+        mask = gen_grid.make_mask(molecule, points)
+        values = numint.eval_ao(molecule, points, deriv={1: 0, 4: 1, 10: 2}[rows], non0tab=mask)
+        values = values.reshape(rows, *values.shape[-2:]).transpose(0, 2, 1)
+        reaching = np.repeat(mask.any(axis=0), np.diff(starts))
+        if not reaching.all():
+            values = values[:, reaching]
+        yield OrbitalBlock(atom, chosen, np.flatnonzero(reaching), values)

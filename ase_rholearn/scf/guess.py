@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
-from ase import Atoms, units
+from ase import Atoms
 
 from ..density import Density
 from ..files import temporary_sibling
 from ..references.pyscf.molecule import structure_of
-from .exchange_correlation import quadrature
-from .kohn_sham import kohn_sham_matrix, needs_only_density
-
-#: Of the start's Coulomb potential; universal, and small.
-COULOMB_BASIS = "def2-universal-jfit"
+from .coulomb import COULOMB_BASIS
+from .exchange_correlation import binned, orbital_blocks
+from .kohn_sham import kohn_sham_matrix
+from .molecular_grid import MolecularGrid
+from .semilocal import needs_only_density
 
 #: Functional of the start where that of the calculation needs more than a density.
 _SUBSTITUTE = "PBE"
@@ -179,14 +179,14 @@ def density_change(
     grid_level
         PySCF's quadrature grid.
     """
-    from pyscf.dft.numint import eval_rho
-
     total = matrix if matrix.ndim == 2 else matrix.sum(axis=0)
-    change = 0.0
-    for coords, weights, values in quadrature(molecule, grid_level):
-        rho = density.evaluate(coords * units.Bohr) * units.Bohr**3
-        change += weights @ np.abs(eval_rho(molecule, values[0], total) - rho)
-    return float(change) / molecule.nelectron
+    grid = MolecularGrid.of(molecule, grid_level)
+    difference = -binned(density).values(grid.points, gradient=False)[0]
+    for block in orbital_blocks(molecule, grid, 1):
+        phi = block.values[0]
+        part = total[np.ix_(block.functions, block.functions)] @ phi
+        difference[block.points] += np.einsum("mn,mn->n", phi, part)
+    return float(grid.weights @ np.abs(difference)) / molecule.nelectron
 
 
 def commutator_norm(mean_field: Any, matrix: np.ndarray) -> float:

@@ -21,7 +21,8 @@ from ..basis import Basis
 from ..density import Density
 from ..references.pyscf.fit import fit_density
 from ..references.pyscf.molecule import build_molecule, check_molecule
-from .kohn_sham import kohn_sham_terms
+from .coulomb import COULOMB_BASIS
+from .kohn_sham import KohnShamTerms, kohn_sham_terms
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class OneShot:
         Doubly occupied ones, the first.
     molecule
         The ``pyscf.gto.Mole`` that they belong to.
+    terms
+        The Kohn-Sham matrix, and what it was made of.
     """
 
     atoms: Atoms
@@ -50,6 +53,7 @@ class OneShot:
     orbitals: np.ndarray
     n_occupied: int
     molecule: Any = field(repr=False)
+    terms: KohnShamTerms = field(repr=False)
 
     @property
     def density_matrix(self) -> np.ndarray:
@@ -92,6 +96,7 @@ def one_shot(
     basis: Any = "def2-svp",
     *,
     grid_level: int = 3,
+    coulomb_basis: str | None = COULOMB_BASIS,
 ) -> OneShot:
     """Diagonalise the Kohn-Sham matrix of a density once.
 
@@ -108,6 +113,9 @@ def one_shot(
         Orbital basis in PySCF's notation; any, not only that of the density's training.
     grid_level
         PySCF's quadrature grid.
+    coulomb_basis
+        Density-fitting basis for Coulomb integrals; None: without a fit, which is slower. The
+        fit's own error is corrected to second order, see :mod:`ase_rholearn.scf.coulomb`.
 
     Raises
     ------
@@ -122,15 +130,12 @@ def one_shot(
         )
     check_molecule(atoms)
     molecule = build_molecule(atoms, basis)
-    found = kohn_sham_terms(molecule, density, xc, grid_level=grid_level)
+    found = kohn_sham_terms(
+        molecule, density, xc, grid_level=grid_level, coulomb_basis=coulomb_basis
+    )
     energies, orbitals = eigh(found.matrix, molecule.intor("int1e_ovlp"))
     n_occupied = molecule.nelectron // 2
-    double_counting = (
-        found.hartree_energy
-        + found.exchange_correlation.potential_energy
-        - found.exchange_correlation.energy
-    )
-    energy = 2 * energies[:n_occupied].sum() - double_counting + molecule.energy_nuc()
+    energy = 2 * energies[:n_occupied].sum() - found.double_counting + molecule.energy_nuc()
     return OneShot(
         atoms,
         float(energy) * units.Hartree,
@@ -138,4 +143,5 @@ def one_shot(
         orbitals,
         n_occupied,
         molecule,
+        found,
     )

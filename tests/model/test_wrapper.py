@@ -149,3 +149,22 @@ def test_loading_does_not_import_featomic(model_file):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_response_of_coefficients_to_positions(model):
+    """One backward pass against differences, along a random direction."""
+    random = np.random.default_rng(0)
+    atoms = molecule("CH3OH")
+    response = model.response(atoms)
+    np.testing.assert_allclose(response.coefficients, model.coefficients([atoms])[0], atol=1e-12)
+    cotangent = random.normal(size=response.coefficients.shape)
+    direction, step = random.normal(size=atoms.positions.shape), 1e-4
+    sums = []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions += sign * step * direction
+        sums.append(cotangent @ model.coefficients([moved])[0])
+    alone = model.response(Atoms("O"))
+    assert not alone.pull_back(np.ones_like(alone.coefficients)).any()
+    found = float((response.pull_back(cotangent) * direction).sum())
+    assert found == pytest.approx((sums[0] - sums[1]) / (2 * step), rel=1e-5)

@@ -79,7 +79,7 @@ def test_blocks_of_points_do_not_matter(
     water_run: Any, water_density: Density, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = kohn_sham_matrix(water_run.mol, water_density, "PBE", grid_level=0)
-    monkeypatch.setattr("ase_rholearn.scf.exchange_correlation._BLOCK", 1001)
+    monkeypatch.setattr("ase_rholearn.density.evaluation.points._BLOCK", 1001)
     pieces = kohn_sham_matrix(water_run.mol, water_density, "PBE", grid_level=0)
     np.testing.assert_allclose(pieces, whole, atol=1e-12)
 

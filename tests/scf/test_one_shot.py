@@ -107,16 +107,26 @@ def test_far_molecules_add_up(density: Density) -> None:
     assert both == pytest.approx(2 * one, abs=1e-4)
 
 
-def test_hartree_energy_is_that_of_the_density(run: Any, density: Density) -> None:
+def test_coulomb_energy_is_that_of_the_density(run: Any, density: Density) -> None:
     raw = Density(WATER, density.basis, density.raw_coefficients, normalize=False)
-    expected = raw.hartree_energy()
+    expected = -raw.hartree_energy()
     exact = kohn_sham_terms(run.mol, density, "PBE", grid_level=0)
-    assert exact.hartree_energy * units.Hartree == pytest.approx(expected, abs=1e-6)
+    assert exact.coulomb.constant * units.Hartree == pytest.approx(expected, abs=1e-6)
     fitted = kohn_sham_terms(
         run.mol, density, "PBE", grid_level=0, coulomb_basis="def2-universal-jkfit"
     )
-    assert fitted.hartree_energy * units.Hartree == pytest.approx(expected, abs=0.01)
+    assert fitted.coulomb.constant * units.Hartree == pytest.approx(expected, abs=0.01)
     np.testing.assert_allclose(fitted.matrix, exact.matrix, atol=2e-3)
+
+
+def test_error_of_the_coulomb_fit_is_of_second_order(density: Density) -> None:
+    """A small basis changes orbitals by milliHartrees, the energy by a hundredth of that."""
+    exact, fitted = (
+        one_shot(WATER, density, coulomb_basis=basis) for basis in (None, "def2-universal-jfit")
+    )
+    assert fitted.energy == pytest.approx(exact.energy, abs=1e-3)
+    with pytest.raises(ValueError, match=r"coulomb_basis is 'nonsense', which PySCF does not"):
+        one_shot(WATER, density, coulomb_basis="nonsense")
 
 
 def test_what_is_refused(density: Density) -> None:

@@ -122,7 +122,7 @@ def density_terms(
     offsets = basis.offsets(numbers)
     terms: list[AtomTerms | None] = [None] * len(numbers)
     for z in set(numbers.tolist()):
-        table = _SpeciesTable.of(basis, int(z), baseline=baseline)
+        table = SpeciesTable.of(basis, int(z), baseline=baseline)
         atoms = np.flatnonzero(numbers == z)
         own_coefficients = coefficients[offsets[atoms][:, None] + np.arange(basis.sizes[z])]
         weights = table.weights(own_coefficients)
@@ -230,7 +230,7 @@ def _highest_l(weights: np.ndarray) -> int:
 
 
 @dataclass(frozen=True)
-class _SpeciesTable:
+class SpeciesTable:
     """What turns the coefficients of one atom of a species into weights p_k,lm.
 
     Attributes
@@ -251,7 +251,8 @@ class _SpeciesTable:
     factors: np.ndarray
 
     @classmethod
-    def of(cls, basis: Basis, z: int, *, baseline: bool) -> _SpeciesTable:
+    def of(cls, basis: Basis, z: int, *, baseline: bool) -> SpeciesTable:
+        """That of the Gaussian shells and, if wanted, the atomic density of a species."""
         atomic = basis.atomic_densities.get(z) if baseline else None
         shells = [shell for shell in basis.shells[z] if isinstance(shell, Shell)]
         primitives = [a for shell in shells for a in shell.exponents]
@@ -290,6 +291,11 @@ class _SpeciesTable:
             self.factors * coefficients[:, self.sources],
         )
         return weights
+
+    def pull_back(self, weights: np.ndarray, size: int) -> np.ndarray:
+        """Derivatives by the coefficients of one atom, (size,), from those by its weights."""
+        terms = self.factors * weights[self.rows, self.columns]
+        return np.bincount(self.sources, terms, minlength=size)
 
 
 def _transpose(entries: Sequence[tuple[int, int, int, float]]) -> tuple[Any, Any, Any, Any]:

@@ -27,6 +27,7 @@ from ...basis import Basis, from_tensormap
 from ...structures import check_atoms, total_charge
 from ...torchscript import quiet_torchscript
 from ..potential import Potential, evaluate_potential
+from ..response import CoefficientResponse, coefficient_response
 from ..systems import to_system
 from ..uncertainty.alarm import Alarm
 from ..uncertainty.predicted import PredictedUncertainty, per_atom
@@ -185,6 +186,19 @@ class DensityModel:
         self.check(atoms)
         return evaluate_potential(
             self._model, self._neighbors, atoms, _DTYPES[self.dtype], self.device
+        )
+
+    def response(self, atoms: Atoms) -> CoefficientResponse:
+        """Coefficients of a structure that can be differentiated by its positions."""
+        self.check(atoms)
+        return coefficient_response(
+            self._model,
+            self._neighbors,
+            atoms,
+            self.basis,
+            self.output,
+            _DTYPES[self.dtype],
+            self.device,
         )
 
     def uncertainty(self, structures: Sequence[Atoms]) -> list[PredictedUncertainty]:

@@ -8,9 +8,7 @@ import numpy as np
 from ase import units
 
 from ...density import Density
-
-#: Density (e/bohr^3) below which exchange and correlation are left out.
-_VACUUM = 1e-12
+from ..semilocal import Semilocal
 
 
 @dataclass(frozen=True)
@@ -39,25 +37,15 @@ class LocalExchangeCorrelation:
         cls, density: Density, points: np.ndarray, weights: np.ndarray, xc: str
     ) -> LocalExchangeCorrelation:
         """That of a density at points (n, 3) in bohr."""
-        from pyscf.dft import libxc
-
         places = points * units.Bohr
         rho = density.evaluate(places)[None] * units.Bohr**3
-        if libxc.xc_type(xc) == "GGA":
+        if Semilocal(xc).is_gga:
             rho = np.concatenate([rho, density.gradient(places).T * units.Bohr**4])
         return cls.of_values(rho, weights, xc)
 
     @classmethod
     def of_values(cls, rho: np.ndarray, weights: np.ndarray, xc: str) -> LocalExchangeCorrelation:
         """That of values and gradients: (1 or 4, n)."""
-        from pyscf.dft import libxc
-        from pyscf.dft.numint import NumInt
-
-        there = rho[0] > _VACUUM
-        inside = np.where(there, rho, 0.0)
-        per_electron, potential = NumInt().eval_xc_eff(
-            xc, inside, deriv=1, xctype=libxc.xc_type(xc)
-        )[:2]
-        fields = weights * np.where(there, potential, 0.0)
-        energy = float(weights @ (inside[0] * per_electron))
-        return cls(rho, fields, energy, float((fields * inside).sum()))
+        energy_density, potential = Semilocal(xc).potential(rho)
+        fields = weights * potential
+        return cls(rho, fields, float(weights @ energy_density), float((fields * rho).sum()))

@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms, units
 
 from ...density import Density, Grid
-from ..kohn_sham import _check_functional
+from ..semilocal import check_semilocal
 from .cell import build_cell, check_crystal
 from .hamiltonian import CrystalHamiltonian, crystal_hamiltonian, mesh_shape
 from .kpoints import KPoints, sampled
@@ -226,7 +226,7 @@ def one_shot_crystal(
     from pyscf.dft import libxc
 
     check_crystal(atoms, density)
-    _check_functional(xc)
+    check_semilocal(xc)
     points, weights = sampled(kpts, atoms)
     if not smearing >= 0:
         raise ValueError(f"smearing is {smearing}: give a width in eV, 0 or larger")
