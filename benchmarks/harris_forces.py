@@ -18,7 +18,6 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,31 +27,17 @@ from ase.io import read
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
+from water_recipe import RECIPE, parts_of_the_recipe
 
 from ase_rholearn import RhoCalculator
 from ase_rholearn.files import temporary_sibling
-from ase_rholearn.references.pyscf import KohnSham, PySCF, density_from_mean_field
+from ase_rholearn.references.pyscf import KohnSham, density_from_mean_field
 from ase_rholearn.references.pyscf.products import numpy_products
 from ase_rholearn.references.pyscf.run import kohn_sham
 from ase_rholearn.scf import initial_guess
-from ase_rholearn.training.data import DataSet, split_ids
-from ase_rholearn.training.options import GenerateOptions, TrainOptions, load_options
 
-RECIPE = Path(__file__).parents[1] / "models" / "water-pbe"
 WORK = RECIPE / "work" / "harris"
 LEVEL = KohnSham("PBE", "def2-tzvp")
-
-
-def parts_of_the_recipe() -> dict[str, list[Atoms]]:
-    """Training and test clusters, as the recipe draws them."""
-    making = load_options(GenerateOptions, RECIPE / "generate.yaml")
-    split = load_options(TrainOptions, RECIPE / "train.yaml").split
-    basis = making.basis.build(["H", "O"], making.kohn_sham)
-    settings = PySCF(basis, making.kohn_sham.settings()).settings()
-    dataset = DataSet.create(WORK / "names", basis, settings)
-    structures = {dataset.id_of(a): a for a in read(making.structures, index=":")}
-    ids = split_ids(list(structures), split.validation, split.test, split.seed)
-    return {part: [structures[name] for name in ids[part]] for part in ("training", "test")}
 
 
 def chosen(structures: list[Atoms], sizes: list[int], each: int) -> list[Atoms]:

@@ -10,16 +10,15 @@ the model in the repository is judged on them. Run
 import argparse
 from pathlib import Path
 
-from ase.io import read
 from tqdm import tqdm
+from water_recipe import RECIPE, parts_of_the_recipe
 
+from ase_rholearn import load_model
 from ase_rholearn.references.pyscf import PySCF
-from ase_rholearn.training.data import DataSet, split_ids
+from ase_rholearn.training.data import DataSet
 from ase_rholearn.training.evaluation import Job, Reporting, Settings, evaluate_models
 from ase_rholearn.training.generation import generate
-from ase_rholearn.training.options import GenerateOptions, TrainOptions, load_options
-
-RECIPE = Path(__file__).parents[1] / "models" / "water-pbe"
+from ase_rholearn.training.options import GenerateOptions, load_options
 
 
 def main() -> None:
@@ -29,18 +28,13 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="write evaluation/report.html too")
     arguments = parser.parse_args()
     making = load_options(GenerateOptions, RECIPE / "generate.yaml")
-    training = load_options(TrainOptions, RECIPE / "train.yaml")
-
-    structures = read(making.structures, index=":")
-    basis = making.basis.build(["H", "O"], making.kohn_sham)
-    code = PySCF(basis, making.kohn_sham.settings())
-    dataset = DataSet.create(arguments.work, basis, code.settings())
-    names = {dataset.id_of(atoms): atoms for atoms in structures}
-    split = training.split
-    held_out = split_ids(list(names), split.validation, split.test, split.seed)["test"]
+    code = PySCF(load_model("water-pbe").basis, making.kohn_sham.settings())
+    dataset = DataSet.create(arguments.work, code.basis, code.settings())
+    clusters = parts_of_the_recipe()["test"]
+    held_out = [dataset.id_of(atoms) for atoms in clusters]
     with tqdm(total=len(held_out), unit="structure") as bar:
         generate(
-            [names[name] for name in held_out],
+            clusters,
             dataset,
             code,
             making.workers.workers(),
