@@ -13,8 +13,9 @@ of all are the best of five on the validation part. Runs are kept and gone on wi
 some hours on one core, or with --sizes and --models a part of it. Draws WORK/curves.png.
 
 The error of a structure is that of its density relative to its deformation density, both as norms
-in the overlap metric. Its mean over the test structures is drawn; the quotient of the root mean
-squares is printed too, in which the worst structures count most.
+in the overlap metric. Its mean over the test structures is drawn; printed too are the median, which
+a few structures unlike all others do not move, and the quotient of the root mean squares, in which
+those count most.
 """
 
 from __future__ import annotations
@@ -117,6 +118,7 @@ class Errors:
     """Over the test structures, in percent of the deformation density."""
 
     mean: float
+    median: float
     root_mean_square: float
 
 
@@ -144,17 +146,17 @@ def run(
 
 def judged(options: TrainOptions, names: Sequence[str]) -> Errors:
     """Errors of a run; kept beside it."""
-    kept = options.output / f"error-{len(names)}-{names[0][:8]}.json"
+    kept = options.output / f"errors-{len(names)}-{names[0][:8]}.json"
     if not kept.exists():
         dataset = DataSet.open(options.dataset)
         network = load_network(options, dataset.basis)
         samples = [[sample] for sample in prepare(dataset, names, network, options.loss)]
-        losses = np.array([mean_loss(network, one) for one in samples])
-        scales = np.array([loss_of_free_atoms(one) for one in samples])
-        mean = 100 * float(np.sqrt(losses / scales).mean())
-        root = 100 * float(np.sqrt(losses.mean() / scales.mean()))
-        kept.write_text(json.dumps([mean, root]))
-    return Errors(*json.loads(kept.read_text()))
+        pairs = [(mean_loss(network, one), loss_of_free_atoms(one)) for one in samples]
+        kept.write_text(json.dumps(pairs))
+    losses, scales = np.array(json.loads(kept.read_text())).T
+    each = 100 * np.sqrt(losses / scales)
+    root = 100 * float(np.sqrt(losses.mean() / scales.mean()))
+    return Errors(float(each.mean()), float(np.median(each)), root)
 
 
 def draw(path: Path, curves: dict[str, dict[int, float]], title: str) -> None:
@@ -208,7 +210,11 @@ def main() -> None:
             if LINEAR in curves and name != LINEAR:
                 ratio = f", {errors.mean / curves[LINEAR][size]:.2f} of linear"
             text = f"test error {errors.mean:.3f} %{ratio}"
-            print(f"N = {size:4} {name:7} {text}; rms {errors.root_mean_square:.3f} %", flush=True)
+            print(
+                f"N = {size:4} {name:7} {text}; median {errors.median:.3f} %, rms "
+                f"{errors.root_mean_square:.3f} %",
+                flush=True,
+            )
     draw(work / "curves.png", curves, f"{arguments.set}, {len(split['test'])} test structures")
     (work / "curves.json").write_text(json.dumps(curves, indent=1))
 
