@@ -35,6 +35,8 @@ class BasisInfo:
         For each atom, how many radial functions there are of l = 0, 1, ..., lmax; empty for an
         atom without functions.
 
+    Examples
+    --------
     >>> info = BasisInfo(((2, 1), (1,)))
     >>> info.sizes.tolist(), info.size
     ([5, 1], 6)

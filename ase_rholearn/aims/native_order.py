@@ -30,6 +30,8 @@ class NativeOrder:
     flipped
         Native positions of functions with the opposite sign, from 0: shape (nflipped,).
 
+    Examples
+    --------
     >>> order = NativeOrder(np.array([2, 0, 1]), np.array([0]))
     >>> order.to_standard(np.array([1.0, 2.0, 3.0])).tolist()
     [3.0, -1.0, 2.0]

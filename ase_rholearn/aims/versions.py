@@ -39,6 +39,8 @@ def version_number(text: str | int) -> int:
     ValueError
         It does not begin with six digits that are a date.
 
+    Examples
+    --------
     >>> version_number("210716.2")
     210716
     """

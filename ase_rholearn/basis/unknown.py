@@ -25,6 +25,8 @@ class UnknownShell:
         one, which is the last: a row of the lower triangle of their Gram matrix. Empty if
         nothing is known of them either.
 
+    Examples
+    --------
     >>> shells = [UnknownShell(0, (2.0,)), UnknownShell(0, (0.5, 1.0))]
     >>> unknown_overlap(shells).tolist()
     [[2.0, 0.5], [0.5, 1.0]]

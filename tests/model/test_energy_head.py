@@ -342,8 +342,8 @@ def test_choice_of_the_energy(energy_file: Path, model_file: Path) -> None:
     assert "stress" not in RhoCalculator(model_file).implemented_properties
     with pytest.raises(ValueError, match=r"energy is 'model'.*has no energies.*base="):
         RhoCalculator(model_file, energy="model")
-    with pytest.raises(ValueError, match=r"energy is 'harris'.*'auto', 'model', None"):
-        RhoCalculator(energy_file, energy="harris")
+    with pytest.raises(ValueError, match=r"energy is 'guess'.*'auto', 'model', 'harris', None"):
+        RhoCalculator(energy_file, energy="guess")
 
 
 def test_choice_survives_copies_and_files(energy_file: Path) -> None:

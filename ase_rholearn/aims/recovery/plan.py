@@ -62,6 +62,8 @@ def recovery_structure(
     separation
         Of neighbours on a cubic lattice, Angstrom: twice the radius of the functions or more.
 
+    Examples
+    --------
     >>> recovery_structure(["H", "O"]).get_chemical_formula()
     'H2O2'
     """

@@ -47,6 +47,8 @@ def parse_lines(text: bytes) -> np.ndarray | None:
     numpy.ndarray or None
         The doubles closest to the text; None if the text is of another form.
 
+    Examples
+    --------
     >>> parse_lines(b"1.50e+00\n -2.25e-01\n").tolist()
     [1.5, -0.225]
     """

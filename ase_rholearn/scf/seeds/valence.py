@@ -27,6 +27,8 @@ def valence_charges(potentials: Mapping[str, float | str]) -> dict[str, float]:
     ValueError
         Something that is no chemical symbol, or a name without a number.
 
+    Examples
+    --------
     >>> valence_charges({"Si": "GTH-PBE-q4", "O": 6})
     {'Si': 4.0, 'O': 6.0}
     """
