@@ -186,7 +186,12 @@ def test_without_validation(plan: Any, tmp_path: Path) -> None:
 def test_other_architectures(plan: Any, tmp_path: Path, model: dict[str, Any]) -> None:
     """Linear models, and gated ones without a linear map, in the Coulomb metric."""
     said: list[str] = []
-    options = plan(tmp_path / "r", model=model, loss={"coulomb": 1.0}, gradient={"epochs": 1})
+    options = plan(
+        tmp_path / "r",
+        model=model,
+        loss={"coulomb": 1.0},
+        gradient={"epochs": 1, "learning_rate": 1e-3},
+    )
     train(options, say=said.append)
     assert float(said[-1].split("error ")[1].split(" %")[0]) < 50
 
