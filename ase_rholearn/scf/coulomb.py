@@ -41,13 +41,17 @@ class Coulomb:
         (mn|rho~): (nao, nao), Hartree.
     constant
         1/2 (rho|rho) - (rho~|rho~), Hartree.
+    fit
+        Functions and coefficients of rho~.
+    metric
+        Cholesky factor of the Coulomb metric of these functions, as of scipy; None without a fit.
     """
 
     matrix: np.ndarray
     constant: float
+    fit: list[Source] = field(repr=False)
+    metric: Any = field(repr=False)
     _density: Density = field(repr=False)
-    _fit: list[Source] = field(repr=False)
-    _metric: Any = field(repr=False)
 
     @classmethod
     def of(cls, molecule: Any, density: Density, fit_basis: str | None) -> Coulomb:
@@ -63,7 +67,7 @@ class Coulomb:
             coefficients = cho_solve(metric, projections)
             fit, fitted = [(auxiliary, coefficients)], float(coefficients @ projections)
         matrix = sum(_contract(molecule, *source) for source in fit)
-        return cls(np.asarray(matrix), 0.5 * own - fitted, density, fit, metric)
+        return cls(np.asarray(matrix), 0.5 * own - fitted, fit, metric, density)
 
     def gradient(self, molecule: Any, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives of (rho~|D) + constant for a density matrix D: (natoms, 3) and (size,).
@@ -72,17 +76,17 @@ class Coulomb:
         """
         sources = _sources(self._density)
         gradient = np.zeros((molecule.natm, 3))
-        for auxiliary, c in self._fit:
+        for auxiliary, c in self.fit:
             gradient += _three_centre_gradient(molecule, matrix, auxiliary, c)
-        if self._metric is None:
+        if self.metric is None:
             gradient -= 0.5 * _two_centre_gradient(sources, sources)
             auxiliary, c = sources[0]
             by_coefficient = _projected(molecule, matrix, auxiliary) - _potentials(
                 auxiliary, sources
             )
         else:
-            [(auxiliary, c)] = self._fit
-            d = cho_solve(self._metric, _projected(molecule, matrix, auxiliary))  # fit of D
+            [(auxiliary, c)] = self.fit
+            d = cho_solve(self.metric, _projected(molecule, matrix, auxiliary))  # fit of D
             # d(rho~|D) brings d - rho~ to the projections, half of it to the metric twice
             change = [(auxiliary, d - 2 * c)]
             gradient += _two_centre_gradient(change, sources)
@@ -153,7 +157,7 @@ def _fit_molecule(molecule: Any, basis: str) -> Any:
     return df.addons.make_auxmol(molecule, basis)
 
 
-def _three_centre(
+def three_centre_blocks(
     molecule: Any, auxiliary: Any, integral: str, symmetry: str, components: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Integrals (mn|P) in blocks of functions P."""
@@ -180,7 +184,7 @@ def _contract(molecule: Any, auxiliary: Any, coefficients: np.ndarray) -> np.nda
     from pyscf import lib
 
     packed = np.zeros(molecule.nao * (molecule.nao + 1) // 2)
-    for chosen, integrals in _three_centre(molecule, auxiliary, "int3c2e", "s2ij", 1):
+    for chosen, integrals in three_centre_blocks(molecule, auxiliary, "int3c2e", "s2ij", 1):
         packed += integrals @ coefficients[chosen]
     return np.asarray(lib.unpack_tril(packed))
 
@@ -193,7 +197,7 @@ def _projected(molecule: Any, matrix: np.ndarray, auxiliary: Any) -> np.ndarray:
     packed = lib.pack_tril(2 * matrix - np.diag(np.diag(matrix)))
     parts = [
         packed @ integrals
-        for _, integrals in _three_centre(molecule, auxiliary, "int3c2e", "s2ij", 1)
+        for _, integrals in three_centre_blocks(molecule, auxiliary, "int3c2e", "s2ij", 1)
     ]
     return np.concatenate(parts)
 
@@ -205,7 +209,7 @@ def _three_centre_gradient(
     gradient = np.zeros((molecule.natm, 3))
     by_orbital = np.zeros((3, molecule.nao))
     by_function = np.zeros((3, auxiliary.nao))
-    for chosen, integrals in _three_centre(molecule, auxiliary, "int3c2e_ip1", "s1", 3):
+    for chosen, integrals in three_centre_blocks(molecule, auxiliary, "int3c2e_ip1", "s1", 3):
         # (grad m n|P) D_mn, by m and P
         slopes = np.einsum("xmnp,mn->xmp", integrals, matrix)
         by_orbital += slopes @ coefficients[chosen]

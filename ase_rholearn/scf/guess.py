@@ -1,9 +1,11 @@
 """A predicted density as the start of a self-consistent calculation with PySCF.
 
-The Kohn-Sham matrix of the density is diagonalised once, and its orbitals are filled as the
-calculation would fill them: F = h + J[rho] + V_xc[rho], F C = S C eps, D = C n C^T. Such a start
-saves cycles where the density is good. Where it is far off, as for a molecule that the model does
-not know, it would cost some; that is found out before, and PySCF's own start is taken instead.
+The Kohn-Sham matrix of the density is diagonalised, and its orbitals are filled as the calculation
+would fill them: F = h + J[rho] + V_xc[rho], F C = S C eps, D = C n C^T. By linear response of these
+orbitals the matrix is brought near to the self-consistent one, and diagonalised again (see
+:mod:`ase_rholearn.scf.screening`). Such a start saves cycles where the density is good. Where it is
+far off, as for a molecule that the model does not know, it would cost some; that is found out
+before, and PySCF's own start is taken instead.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from ..files import temporary_sibling
 from ..references.pyscf.molecule import structure_of
 from .coulomb import COULOMB_BASIS
 from .exchange_correlation import binned, orbital_blocks
-from .kohn_sham import kohn_sham_matrix
+from .kohn_sham import kohn_sham_terms
 from .molecular_grid import MolecularGrid
+from .screening import Channel, screening_matrices
 from .semilocal import needs_only_density
 
 #: Functional of the start where that of the calculation needs more than a density.
@@ -49,6 +52,7 @@ def initial_guess(
     density: Density | Predictor | str | os.PathLike[str],
     *,
     grid_level: int = 1,
+    screening: bool = True,
     check: bool = True,
 ) -> np.ndarray:
     """Density matrix to start a calculation from: ``mf.kernel(dm0=initial_guess(mf, rho))``.
@@ -63,6 +67,9 @@ def initial_guess(
     grid_level
         PySCF's quadrature grid for exchange and correlation. Finer ones save no further cycles,
         the coarsest loses one or two.
+    screening
+        Whether to correct the matrix by linear response, which takes one or two cycles' work of the
+        calculation at the price of one. Molecules of some hundred atoms and more go without.
     check
         Whether to look at the start, and to take PySCF's own where it would be the better one.
 
@@ -78,9 +85,10 @@ def initial_guess(
         all-electron density where there are core potentials, species that a model does not know.
     """
     rho = _density_of(density, _molecule_of(mean_field))
-    start = _orbitals(mean_field, rho, grid_level).density_matrix(mean_field)
-    usual = _better_start(mean_field, rho, start) if check else None
-    return start if usual is None else usual
+    start = _Start.of(mean_field, rho, grid_level=grid_level, screening=screening)
+    matrix = start.orbitals.density_matrix(mean_field)
+    usual = start.better_one(mean_field, rho, matrix) if check else None
+    return matrix if usual is None else usual
 
 
 def write_checkpoint(
@@ -89,6 +97,7 @@ def write_checkpoint(
     density: Density | Predictor | str | os.PathLike[str],
     *,
     grid_level: int = 1,
+    screening: bool = True,
     check: bool = True,
 ) -> None:
     """Write a checkpoint that PySCF starts from: ``mf.kernel(mf.from_chk(path))``.
@@ -101,15 +110,16 @@ def write_checkpoint(
     ----------
     path
         The file; it appears complete or not at all.
-    mean_field, density, grid_level, check
+    mean_field, density, grid_level, screening, check
         As for :func:`initial_guess`, which says what is refused, too.
     """
     from pyscf.scf import chkfile
 
     rho = _density_of(density, _molecule_of(mean_field))
-    orbitals = _orbitals(mean_field, rho, grid_level)
+    start = _Start.of(mean_field, rho, grid_level=grid_level, screening=screening)
+    orbitals = start.orbitals
     if check:
-        usual = _better_start(mean_field, rho, orbitals.density_matrix(mean_field))
+        usual = start.better_one(mean_field, rho, orbitals.density_matrix(mean_field))
         if usual is not None:
             orbitals = Orbitals.of(mean_field, mean_field.get_fock(dm=usual))
     with temporary_sibling(path) as temporary:
@@ -152,6 +162,19 @@ class Orbitals:
     def density_matrix(self, mean_field: Any) -> np.ndarray:
         """(nao, nao), or (2, nao, nao)."""
         return np.asarray(mean_field.make_rdm1(self.coefficients, self.occupations))
+
+    def channels(self) -> list[Channel]:
+        """Orbitals of both spins together where they are the same, else of each."""
+        energies, coefficients, filled = self.energies, self.coefficients, self.occupations
+        if filled.ndim == 2:
+            return [
+                Channel(e, c, n > 0.5, 1)
+                for e, c, n in zip(energies, coefficients, filled, strict=True)
+            ]
+        up, down = filled > 0.5, filled > 1.5
+        if (up == down).all():
+            return [Channel(energies, coefficients, up, 2)]
+        return [Channel(energies, coefficients, n, 1) for n in (up, down)]
 
 
 def start_functional(mean_field: Any) -> str:
@@ -227,34 +250,53 @@ def _density_of(density: Any, molecule: Any) -> Density:
     return cast("Predictor", density).get_density(structure_of(molecule))
 
 
-def _orbitals(mean_field: Any, density: Density, grid_level: int) -> Orbitals:
-    """Those of one diagonalisation; both spins see the same density."""
-    from pyscf import scf
+@dataclass(frozen=True)
+class _Start:
+    """Orbitals to start from, and those of the first diagonalisation, which tell their worth."""
 
-    fock = kohn_sham_matrix(
-        mean_field.mol,
-        density,
-        start_functional(mean_field),
-        grid_level=grid_level,
-        coulomb_basis=COULOMB_BASIS,
-    )
-    unrestricted = isinstance(mean_field, scf.uhf.UHF)
-    return Orbitals.of(mean_field, np.array([fock, fock]) if unrestricted else fock)
+    orbitals: Orbitals
+    first: Orbitals
 
+    @classmethod
+    def of(cls, mean_field: Any, density: Density, *, grid_level: int, screening: bool) -> _Start:
+        """Both spins see the same density."""
+        from pyscf import scf
 
-def _better_start(mean_field: Any, density: Density, start: np.ndarray) -> np.ndarray | None:
-    """PySCF's own start if it is the better one, with a warning."""
-    if density_change(mean_field.mol, density, start) < _SUSPICIOUS:
-        return None
-    usual = np.asarray(mean_field.get_init_guess())
-    norms = [commutator_norm(mean_field, dm) for dm in (start, usual)]
-    if norms[0] < norms[1]:
-        return None
-    warnings.warn(
-        f"the density of {density.atoms.get_chemical_formula()} is no good start: its commutator "
-        f"of Fock and density matrix is {norms[0]:.2g} Hartree, that of PySCF's own start "
-        f"{norms[1]:.2g}, which is taken instead",
-        GuessWarning,
-        stacklevel=3,
-    )
-    return usual
+        terms = kohn_sham_terms(
+            mean_field.mol,
+            density,
+            start_functional(mean_field),
+            grid_level=grid_level,
+            coulomb_basis=COULOMB_BASIS,
+        )
+        unrestricted = isinstance(mean_field, scf.uhf.UHF)
+        fock = np.array([terms.matrix, terms.matrix]) if unrestricted else terms.matrix
+        first = Orbitals.of(mean_field, fock)
+        change = (
+            screening_matrices(mean_field.mol, terms, first.channels(), mean_field.get_ovlp())
+            if screening
+            else None
+        )
+        if change is None:
+            return cls(first, first)
+        # restricted open shells have one matrix for both spins
+        correction = np.array(change) if unrestricted else sum(change) / len(change)
+        return cls(Orbitals.of(mean_field, fock + correction), first)
+
+    def better_one(self, mean_field: Any, density: Density, start: np.ndarray) -> np.ndarray | None:
+        """PySCF's own start if it is better than this one's density matrix, with a warning."""
+        first = self.first.density_matrix(mean_field)
+        if density_change(mean_field.mol, density, first) < _SUSPICIOUS:
+            return None
+        usual = np.asarray(mean_field.get_init_guess())
+        norms = [commutator_norm(mean_field, dm) for dm in (start, usual)]
+        if norms[0] < norms[1]:
+            return None
+        warnings.warn(
+            f"the density of {density.atoms.get_chemical_formula()} is no good start: its "
+            f"commutator of Fock and density matrix is {norms[0]:.2g} Hartree, that of PySCF's own "
+            f"start {norms[1]:.2g}, which is taken instead",
+            GuessWarning,
+            stacklevel=3,
+        )
+        return usual
