@@ -25,7 +25,7 @@ from .coulomb import COULOMB_BASIS
 from .exchange_correlation import binned, orbital_blocks
 from .kohn_sham import kohn_sham_terms
 from .molecular_grid import MolecularGrid
-from .screening import Channel, screening_matrices
+from .screening import Channel, linear_response
 from .semilocal import needs_only_density
 
 #: Functional of the start where that of the calculation needs more than a density.
@@ -272,14 +272,14 @@ class _Start:
         unrestricted = isinstance(mean_field, scf.uhf.UHF)
         fock = np.array([terms.matrix, terms.matrix]) if unrestricted else terms.matrix
         first = Orbitals.of(mean_field, fock)
-        change = (
-            screening_matrices(mean_field.mol, terms, first.channels(), mean_field.get_ovlp())
-            if screening
-            else None
-        )
-        if change is None:
+        found = None
+        if screening:
+            overlap = mean_field.get_ovlp()
+            found = linear_response(mean_field.mol, terms, first.channels(), overlap)
+        if found is None:
             return cls(first, first)
         # restricted open shells have one matrix for both spins
+        change = found.matrices
         correction = np.array(change) if unrestricted else sum(change) / len(change)
         return cls(Orbitals.of(mean_field, fock + correction), first)
 

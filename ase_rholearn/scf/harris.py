@@ -51,8 +51,15 @@ def harris_gradient(found: OneShot) -> HarrisGradient:
     Parameters
     ----------
     found
-        Of :func:`~ase_rholearn.scf.one_shot`.
+        Of :func:`~ase_rholearn.scf.one_shot`, not screened.
+
+    Raises
+    ------
+    ValueError
+        For a screened one, whose energy has a term with no gradient here.
     """
+    if found.is_screened:
+        raise ValueError("found is screened: give what one_shot returned, before screened()")
     molecule, terms = found.molecule, found.terms
     occupied = np.sqrt(2) * found.orbitals[:, : found.n_occupied]
     matrix = occupied @ occupied.T

@@ -10,7 +10,7 @@ with the eigenvalues of the Kohn-Sham matrix of rho. Its error is of second orde
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from ..references.pyscf.fit import fit_density
 from ..references.pyscf.molecule import build_molecule, check_molecule
 from .coulomb import COULOMB_BASIS
 from .kohn_sham import KohnShamTerms, kohn_sham_terms
+from .screening import Channel, linear_response
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class OneShot:
         The ``pyscf.gto.Mole`` that they belong to.
     terms
         The Kohn-Sham matrix, and what it was made of.
+    is_screened
+        Whether energy and orbitals have the correction of :meth:`screened`.
     """
 
     atoms: Atoms
@@ -54,6 +57,7 @@ class OneShot:
     n_occupied: int
     molecule: Any = field(repr=False)
     terms: KohnShamTerms = field(repr=False)
+    is_screened: bool = False
 
     @property
     def density_matrix(self) -> np.ndarray:
@@ -68,6 +72,37 @@ class OneShot:
             return float("nan")
         low, high = self.orbital_energies[self.n_occupied - 1 : self.n_occupied + 1]
         return float(high - low)
+
+    def screened(self) -> OneShot:
+        """Nearer to self-consistency by linear response, without another Kohn-Sham matrix.
+
+        Orbitals, their density and dipole lose most of the error that one diagonalisation leaves;
+        the energy has the term of second order, so that its error is of third order in that of the
+        density. See :mod:`ase_rholearn.scf.screening`. Forces belong to energies without it.
+
+        Raises
+        ------
+        ValueError
+            It was made with ``coulomb_basis=None``; the molecule is too large (some hundred atoms).
+        """
+        if self.is_screened:
+            return self
+        if self.terms.coulomb.metric is None:
+            raise ValueError("coulomb_basis was None: screening needs a density-fitting basis")
+        overlap = self.molecule.intor("int1e_ovlp")
+        filled = np.arange(len(self.orbital_energies)) < self.n_occupied
+        channel = Channel(self.orbital_energies / units.Hartree, self.orbitals, filled, 2)
+        found = linear_response(self.molecule, self.terms, [channel], overlap)
+        if found is None:
+            raise ValueError(f"atoms has {len(self.atoms)} atoms: too many for the response")
+        energies, orbitals = eigh(self.terms.matrix + found.matrices[0], overlap)
+        return replace(
+            self,
+            energy=self.energy + found.energy * units.Hartree,
+            orbital_energies=energies * units.Hartree,
+            orbitals=orbitals,
+            is_screened=True,
+        )
 
     def dipole(self) -> np.ndarray:
         """Dipole moment of the orbitals, about the origin: (3,) e Angstrom."""

@@ -77,13 +77,31 @@ class Channel:
         return np.flatnonzero(self.occupied & near), np.flatnonzero(~self.occupied & near)
 
 
-def screening_matrices(
+@dataclass(frozen=True)
+class Screening:
+    """What linear response adds.
+
+    Attributes
+    ----------
+    matrices
+        To the Kohn-Sham matrix, for each channel: (nao, nao) Hartree. Only the part that mixes
+        occupied with empty orbitals is there: the rest changes no density to first order.
+    energy
+        To the Harris energy, 1/2 (rho' - rho| f |delta), which leaves an error of third order:
+        Hartree.
+    """
+
+    matrices: list[np.ndarray]
+    energy: float
+
+
+def linear_response(
     molecule: Any,
     terms: KohnShamTerms,
     channels: list[Channel],
     overlap: np.ndarray,
-) -> list[np.ndarray] | None:
-    """Changes of the Kohn-Sham matrix towards self-consistency: (nao, nao) a channel, Hartree.
+) -> Screening | None:
+    """Change of the Kohn-Sham matrix towards self-consistency; None for too large molecules.
 
     Parameters
     ----------
@@ -95,12 +113,6 @@ def screening_matrices(
         Orbitals of this matrix: one channel of both spins, or one for each.
     overlap
         S: (nao, nao).
-
-    Returns
-    -------
-    list or None
-        None for molecules that are too large. Only the part that mixes occupied with empty
-        orbitals is there: the rest changes no density to first order.
     """
     coulomb = terms.coulomb
     [(auxiliary, fitted)] = coulomb.fit
@@ -119,14 +131,16 @@ def screening_matrices(
     identity = np.eye(auxiliary.nao)
     potential = identity + cho_solve(coulomb.metric, kernel)
     dielectric = identity - cho_solve(coulomb.metric, response @ potential)
-    source = potential @ solve(dielectric, change)
-    found = []
+    delta = solve(dielectric, change)
+    energy = 0.5 * change @ (auxiliary.intor("int2c2e") + kernel) @ delta
+    source = (potential @ delta).astype(np.float32)
+    matrices = []
     for channel, (o, v), pair in zip(channels, active, pairs, strict=True):
-        mixing = (source.astype(np.float32) @ pair).reshape(len(o), len(v))
+        mixing = (source @ pair).reshape(len(o), len(v))
         left, right = (overlap @ channel.orbitals[:, chosen] for chosen in (o, v))
         half = left @ mixing @ right.T
-        found.append(half + half.T)
-    return found
+        matrices.append(half + half.T)
+    return Screening(matrices, float(energy))
 
 
 def _transformed(

@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ase import Atoms
+from ase import Atoms, units
 from pyscf import dft, gto
 
 from ase_rholearn.basis import even_tempered
 from ase_rholearn.density import Density
 from ase_rholearn.references.pyscf import atomic_densities, density_from_mean_field
 from ase_rholearn.references.pyscf.run import without_checkpoint
-from ase_rholearn.scf import initial_guess, screening
+from ase_rholearn.scf import harris_gradient, initial_guess, one_shot, screening
 from ase_rholearn.scf.coulomb import COULOMB_BASIS
 from ase_rholearn.scf.guess import Orbitals, commutator_norm
 from ase_rholearn.scf.kohn_sham import kohn_sham_terms
-from ase_rholearn.scf.screening import screening_matrices
+from ase_rholearn.scf.one_shot import OneShot
+from ase_rholearn.scf.screening import linear_response
 
 HYDROGEN_CYANIDE = Atoms("HCN", [[0.1, 0.0, -1.6], [0.0, 0.05, -0.5], [0.0, 0.0, 0.65]])
 
@@ -56,16 +57,16 @@ def test_the_mixing_part_is_that_of_self_consistency(exact: Density) -> None:
     )
     overlap = mean_field.get_ovlp()
     first = Orbitals.of(mean_field, terms.matrix)
-    found = screening_matrices(mean_field.mol, terms, first.channels(), overlap)
+    found = linear_response(mean_field.mol, terms, first.channels(), overlap)
     assert found is not None
     occupied = first.occupations > 0
     o, v = first.coefficients[:, occupied], first.coefficients[:, ~occupied]
     missing = o.T @ (mean_field.get_fock() - terms.matrix) @ v
-    left = missing - o.T @ found[0] @ v
+    left = missing - o.T @ found.matrices[0] @ v
     assert np.linalg.norm(left) < 0.2 * np.linalg.norm(missing)
     # the rest of the matrix stays
     for block in (o, v):
-        assert np.abs(block.T @ found[0] @ block).max() < 1e-6
+        assert np.abs(block.T @ found.matrices[0] @ block).max() < 1e-6
 
 
 @pytest.mark.parametrize("xc", ["LDA,VWN", "PBE"])
@@ -86,6 +87,32 @@ def test_cycles_are_saved(exact: Density) -> None:
         mean_field.kernel(initial_guess(mean_field, off_by(exact, 0.1), screening=wanted))
         counts.append(mean_field.cycles)
     assert counts[1] < counts[0]
+
+
+def test_one_shot_comes_nearer_to_self_consistency(exact: Density) -> None:
+    mean_field = calculation(xc="PBE")
+    energy = mean_field.kernel() * units.Hartree
+    expected = mean_field.dip_moment(unit="au", verbose=0) * units.Bohr
+
+    def shot(share: float) -> OneShot:
+        rho = off_by(exact, share)
+        return one_shot(rho.atoms, rho, "PBE", "def2-svp", grid_level=1)
+
+    floor = shot(0.0).energy - energy  # of fit and quadrature
+    plain = shot(0.3)
+    screened = plain.screened()
+    assert abs(screened.energy - energy - floor) < 0.3 * abs(plain.energy - energy - floor)
+    errors = [np.linalg.norm(found.dipole() - expected) for found in (screened, plain)]
+    assert errors[0] < 0.3 * errors[1]
+    assert screened.screened() is screened
+    with pytest.raises(ValueError, match="is screened"):
+        harris_gradient(screened)
+
+
+def test_screening_needs_a_fitting_basis(exact: Density) -> None:
+    found = one_shot(exact.atoms, exact, "PBE", "sto-3g", grid_level=0, coulomb_basis=None)
+    with pytest.raises(ValueError, match="coulomb_basis was None"):
+        found.screened()
 
 
 def test_unrestricted_calculations_of_closed_shells_start_the_same(exact: Density) -> None:
