@@ -1,0 +1,254 @@
+"""What ``organic-pbe`` is worth on molecules that it was not trained on.
+
+Parts:
+
+    python benchmarks/organic_model.py test        # densities and dipoles of the held-out molecules
+    python benchmarks/organic_model.py cycles      # SCF cycles saved, and by an exact fit
+    python benchmarks/organic_model.py energies    # one-shot energies and forces
+    python benchmarks/organic_model.py transfer    # other kinds of molecules, see organic_sets.py
+    python benchmarks/organic_model.py time        # a prediction beside matrix products
+
+The references of the test molecules are in ``models/organic-pbe/test``; PySCF makes the others, at
+the level of theory of the model, and everything is kept in the recipe's work folder: a second run
+goes on from there. ``--first`` takes fewer structures of each set, in the order of the test set.
+One thread, CPU times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from harris_forces import LEVEL, kept, self_consistent
+from organic_sets import RECIPE, sets
+from tqdm import tqdm
+
+from ase_rholearn import RhoCalculator, load_model
+from ase_rholearn.references.pyscf import KohnSham, PySCF, density_from_mean_field
+from ase_rholearn.references.pyscf.products import numpy_products
+from ase_rholearn.references.pyscf.run import kohn_sham
+from ase_rholearn.scf import initial_guess, one_shot
+from ase_rholearn.training.data import DataSet
+from ase_rholearn.training.evaluation import Job, Reporting, Settings, evaluate_models
+from ase_rholearn.training.generation import generate
+from ase_rholearn.training.options import GenerateOptions, load_options
+
+MODEL = "organic-pbe"
+WORK = RECIPE / "work"
+
+
+def test_set() -> DataSet:
+    """The held-out molecules."""
+    return DataSet.open(RECIPE / "test")
+
+
+def judged(dataset: DataSet, names: list[str], folder: Path) -> list[dict[str, Any]]:
+    """Figures of structures of a data set."""
+    job = Job(MODEL, dataset.folder, Settings(2), device="cpu")
+    with tqdm(total=len(names), unit="structure") as bar:
+        evaluate_models(
+            [job],
+            names,
+            folder,
+            Reporting(page=False),
+            workers=None,
+            on_progress=lambda progress: bar.update(progress.done - bar.n),
+        )
+    lines = (folder / "structures.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def summary(title: str, found: list[dict[str, Any]]) -> None:
+    """One line: means, and the worst of (a)."""
+    names = (
+        *("nmae_scf_percent", "nmae_fit_percent", "nmae_floor_percent", "nmae_one_shot_percent"),
+        "dipole_error_debye",
+    )
+    means = [np.mean([one[name] for one in found if name in one] or [np.nan]) for name in names]
+    worst = max(one["nmae_scf_percent"] for one in found)
+    print(
+        f"{title:24} {len(found):4} " + " ".join(f"{x:8.3f}" for x in [*means, worst]), flush=True
+    )
+
+
+HEAD = f"{'':24} {'':4} " + " ".join(
+    f"{x:>8}" for x in ("(a) %", "(b) %", "(c) %", "(d) %", "dip. D", "worst")
+)
+
+
+def test(arguments: argparse.Namespace) -> None:
+    """Figures of the test set: all, by element, by size."""
+    dataset = test_set()
+    found = judged(dataset, dataset.ids[: arguments.first], WORK / "evaluation-test")
+    print(HEAD)
+    summary("all", found)
+    by_element, by_size = defaultdict(list), defaultdict(list)
+    for one in found:
+        atoms = dataset.load(one["id"]).atoms
+        for symbol in set(atoms.symbols):
+            by_element[symbol].append(one)
+        heavy = int((atoms.numbers > 1).sum())
+        by_size[f"{heavy} heavy atoms"].append(one)
+    for symbol, some in sorted(by_element.items()):
+        summary(f"with {symbol}", some)
+    for size, some in sorted(by_size.items()):
+        summary(size, some)
+
+
+def transfer(arguments: argparse.Namespace) -> None:
+    """Figures of the other sets, references made on the spot."""
+    making = load_options(GenerateOptions, RECIPE / "recipe" / "generate.yaml")
+    code = PySCF(load_model(MODEL).basis, making.kohn_sham.settings())
+    chosen = {name: some[: arguments.first] for name, some in sets().items()}
+    chosen = {name: some for name, some in chosen.items() if name in arguments.sets}
+    for name, structures in chosen.items():
+        path = WORK / "transfer" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dataset = DataSet.create(path, code.basis, code.settings())
+        with tqdm(total=len(structures), unit="structure") as bar:
+            generate(
+                structures,
+                dataset,
+                code,
+                making.workers.workers(),
+                on_progress=lambda p, bar=bar: bar.update(p.done + p.failed - bar.n),
+            )
+        names = [n for n in map(dataset.id_of, structures) if n in dataset]
+        found = judged(dataset, names, WORK / "transfer" / f"{name}-evaluation")
+        print(HEAD)
+        summary(name, found)
+        if arguments.each:
+            by_id = {dataset.id_of(atoms): atoms.info["name"] for atoms in structures}
+            for one in found:
+                summary(f"  {by_id[one['id']]}", [one])
+
+
+def cycles(arguments: argparse.Namespace) -> None:
+    """Cycles from PySCF's start, from the model and from a fit of the converged density."""
+    model = RhoCalculator(MODEL, device="cpu")
+
+    def run(atoms: Atoms) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        exact = None
+        for tolerance in (1e-9, 1e-6):
+            level = KohnSham(LEVEL.xc, LEVEL.orbital_basis, conv_tol=tolerance)
+            counts = []
+            for start in ("minao", "model", "fit"):
+                mean_field = kohn_sham(atoms, level)
+                dm0 = None
+                if start != "minao":
+                    dm0 = initial_guess(mean_field, exact if start == "fit" else model)
+                with numpy_products():
+                    mean_field.kernel(dm0)
+                counts.append(int(mean_field.cycles))
+                exact = exact or density_from_mean_field(mean_field, model.model.basis)
+            found[f"{tolerance:g}"] = counts
+        return found
+
+    rows = []
+    for atoms in held_out(arguments.first):
+        found = kept("organic-cycles", atoms, lambda a=atoms: run(a))
+        rows.append(list(found.values()))
+        print(f"{atoms.get_chemical_formula():16} {found}", flush=True)
+    table = np.array(rows)
+    for k, tolerance in enumerate((1e-9, 1e-6)):
+        usual, mine, fit = table[:, k].mean(axis=0)
+        slower = int((table[:, k, 1] + 1 > table[:, k, 0]).sum())
+        print(
+            f"to {tolerance:g}: {usual:.1f} cycles from minao, {mine:.1f} from the model, "
+            f"{fit:.1f} from the fit; with one more for the start the model saves "
+            f"{100 * (usual - mine - 1) / (usual - fit - 1):.0f} % of what the fit saves; "
+            f"more than minao for {slower} of {len(table)}"
+        )
+
+
+def energies(arguments: argparse.Namespace) -> None:
+    """One-shot energies, as they are and screened, and forces, of distorted geometries."""
+    model = RhoCalculator(MODEL, device="cpu", dtype="float64")
+
+    def run(atoms: Atoms) -> dict[str, Any]:
+        mine = atoms.copy()
+        mine.calc = RhoCalculator(MODEL, device="cpu", energy="harris")
+        found = one_shot(atoms, model.get_density(atoms), LEVEL.xc, LEVEL.orbital_basis)
+        return {
+            "energy": mine.get_potential_energy(),
+            "screened": found.screened().energy,
+            "forces": mine.get_forces().tolist(),
+        }
+
+    rows, errors = [], []
+    for atoms in held_out(arguments.first):
+        usual = kept("organic-scf", atoms, lambda a=atoms: self_consistent(a))
+        mine = kept("organic-harris", atoms, lambda a=atoms: run(a))
+        shifts = [1e3 * (mine[k] - usual["energy"]) / len(atoms) for k in ("energy", "screened")]
+        rows.append(shifts)
+        errors.append(1e3 * np.abs(np.array(mine["forces"]) - usual["forces"]).ravel())
+        print(
+            f"{atoms.get_chemical_formula():16} {shifts[0]:8.2f} {shifts[1]:8.2f} meV/atom "
+            f"{errors[-1].mean():8.1f} meV/A",
+            flush=True,
+        )
+    table = np.abs(rows)
+    print(
+        f"{len(rows)} molecules: one-shot energy {table[:, 0].mean():.2f} meV/atom on average, "
+        f"{table[:, 0].max():.2f} at worst; screened {table[:, 1].mean():.2f} and "
+        f"{table[:, 1].max():.2f}; forces {np.concatenate(errors).mean():.1f} meV/A"
+    )
+
+
+def held_out(first: int | None) -> list[Atoms]:
+    """Molecules of the test set."""
+    dataset = test_set()
+    found = [dataset.load(name).atoms for name in dataset.ids[:first]]
+    return [Atoms(a.symbols, a.positions) for a in found]
+
+
+def times(arguments: argparse.Namespace) -> None:
+    """A molecule of 21 atoms beside twenty products of 1000 x 1000 matrices, float64."""
+    import torch
+    from ase.io import read
+
+    torch.set_num_threads(1)
+    calculator = RhoCalculator(MODEL, device="cpu")
+    atoms = next(a for a in read(Path(__file__).parent / "drug-molecules.xyz", ":") if len(a) == 21)
+    left, right = np.random.default_rng(0).normal(size=(2, 1000, 1000))
+    for _ in range(5):
+        atoms.rattle(1e-4, rng=np.random.default_rng(0))
+        calculator.get_density(atoms)
+    ratios = []
+    for seed in range(10):
+        start = time.process_time()
+        for _ in range(20):
+            left @ right
+        middle = time.process_time()
+        atoms.rattle(1e-4, rng=np.random.default_rng(seed))
+        calculator.get_density(atoms)
+        ratios.append((time.process_time() - middle) / (middle - start))
+    print(f"{atoms.get_chemical_formula()}: {np.median(ratios):.2f} of the time of twenty products")
+
+
+PARTS = {"test": test, "cycles": cycles, "energies": energies, "transfer": transfer, "time": times}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART")
+    parser.add_argument("--first", type=int, help="structures of each set; left out: all")
+    parser.add_argument("--sets", nargs="+", default=sorted(sets()), help="of transfer")
+    parser.add_argument("--each", action="store_true", help="print every structure of transfer")
+    arguments = parser.parse_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"PART is {sorted(unknown)}: give any of {', '.join(PARTS)}")
+    for part in arguments.parts:
+        PARTS[part](arguments)
+
+
+if __name__ == "__main__":
+    main()
