@@ -7,7 +7,7 @@ leading channels of each l) to coefficients, in closed form and in the same metr
 of all are the best of five on the validation part. Runs are kept and gone on with. Run
 
     python benchmarks/learning_curves.py organic
-    python benchmarks/learning_curves.py water    # after bash models/water-pbe/rebuild.sh
+    python benchmarks/learning_curves.py water
     python benchmarks/learning_curves.py monomers --folder FOLDER    # as for salted_water.py
 
 some hours on one core, or with --sizes and --models a part of it. Draws WORK/curves.png.
@@ -60,7 +60,7 @@ MONOMERS = "monomers"
 
 SETS = {
     "organic": Set(MODELS / "organic-pbe" / "data", "smiles", (64, 128, 256), 4.0, 0.2),
-    "water": Set(MODELS / "water-pbe" / "work" / "data", None, (30, 60, 120, 240), 4.5, 0.15),
+    "water": Set(MODELS / "water-pbe" / "densities", None, (30, 60, 120, 240), 4.5, 0.15),
     MONOMERS: Set(
         Path("data"), None, (50, 100, 200, 400), 3.0, 0.2, (1e-13, 1e-11, 1e-9, 1e-7, 1e-5)
     ),

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Rebuild model.pt from the geometries alone: bash models/water-pbe/rebuild.sh
-# Needs ase-rholearn[train,view]. Each step goes on where it was interrupted.
+# Rebuild model.pt: bash models/water-pbe/rebuild.sh
+# Needs ase-rholearn[train,view]. Each step goes on where it was interrupted; the references are in
+# densities, generate makes those that are not.
 set -euo pipefail
 cd "$(dirname "$0")"
 ase-rholearn generate generate.yaml
