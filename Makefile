@@ -1,4 +1,5 @@
-# make demo   predict a water hexamer and a box of 64 waters, write cubes and a picture
+# make demo   predict a water hexamer and a box of 64 waters, write cubes and a picture;
+#             make demo MOLECULE="CC(=O)O" (or a file): an organic molecule, with DFT beside it
 # make test   the whole test suite
 # make docs   the documentation as a site, in docs-output
 #
@@ -10,6 +11,7 @@
 #
 # PYTHON chooses the interpreter (3.10 or newer), VENV the folder.
 
+MOLECULE ?=
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
@@ -26,7 +28,7 @@ sources = pyproject.toml constraints.txt
 .PHONY: demo test docs lint clean
 
 demo: $(VENV)/.demo
-	$(bin)/python examples/demo.py
+	$(bin)/python $(if $(MOLECULE),examples/molecule.py "$(MOLECULE)",examples/demo.py)
 
 test: lint
 	$(TEST_ENVIRONMENT) $(bin)/python -m pytest $(PYTEST_OPTIONS)
@@ -46,7 +48,7 @@ $(VENV)/.torch: $(sources)
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.torch
-	$(bin)/pip install --quiet --constraint constraints.txt --editable ".[pyscf,view]"
+	$(bin)/pip install --quiet --constraint constraints.txt --editable ".[demo]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.torch
@@ -54,4 +56,4 @@ $(VENV)/.dev: $(VENV)/.torch
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-output docs-output docs/api
+	rm -rf $(VENV) demo-output molecule-output docs-output docs/api

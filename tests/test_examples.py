@@ -44,6 +44,19 @@ def test_demo(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_molecule_of_a_smiles(tmp_path):
+    """From the density: files, and fewer cycles to the energy of the usual calculation."""
+    pytest.importorskip("rdkit")
+    output = run(tmp_path, "molecule.py", "O", "--model", "water-pbe", "--basis", "def2-svp")
+    table = {line[:18].strip(): line[18:].split() for line in output.splitlines()}
+    usual, better = table["SCF"], table["from the density"]
+    assert usual[0] == better[0]
+    assert int(better[-1]) < int(usual[-1])
+    names = {path.name for path in (tmp_path / "molecule-output").iterdir()}
+    assert names == {"density.cube", "density.html", "molecule.png"}
+
+
+@pytest.mark.slow
 def test_pictures(tmp_path):
     pytest.importorskip("skimage")
     run(tmp_path, "pictures.py")
