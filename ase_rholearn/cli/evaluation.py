@@ -43,7 +43,7 @@ Output = Annotated[
         help="Folder of the report [default: evaluation; of a run: evaluation-PART in its folder].",
     ),
 ]
-OneShot = Annotated[bool, typer.Option(help="Compute figure (d), the slow one.")]
+OneShot = Annotated[bool, typer.Option(help="Compute figures (d) and (e), the slow ones.")]
 Processes = Annotated[int, typer.Option(min=1, help="Structures that are judged at once.")]
 OtherBasis = Annotated[
     bool,

@@ -61,7 +61,7 @@ def harris_gradient(found: OneShot) -> HarrisGradient:
     if found.is_screened:
         raise ValueError("found is screened: give what one_shot returned, before screened()")
     molecule, terms = found.molecule, found.terms
-    occupied = np.sqrt(2) * found.orbitals[:, : found.n_occupied]
+    occupied = found.occupied_orbitals
     matrix = occupied @ occupied.T
     energies = found.orbital_energies[: found.n_occupied] / units.Hartree
     with numpy_products():

@@ -59,11 +59,46 @@ class OneShot:
     terms: KohnShamTerms = field(repr=False)
     is_screened: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        molecule: Any,
+        density: Density,
+        xc: str,
+        *,
+        grid_level: int = 3,
+        coulomb_basis: str | None = COULOMB_BASIS,
+    ) -> OneShot:
+        """That of a ``pyscf.gto.Mole`` with the atoms of the density; see :func:`one_shot`."""
+        if molecule.spin != 0:
+            raise ValueError(
+                f"molecule has {molecule.spin} unpaired electrons: only closed shells are supported"
+            )
+        found = kohn_sham_terms(
+            molecule, density, xc, grid_level=grid_level, coulomb_basis=coulomb_basis
+        )
+        energies, orbitals = eigh(found.matrix, molecule.intor("int1e_ovlp"))
+        n_occupied = molecule.nelectron // 2
+        energy = 2 * energies[:n_occupied].sum() - found.double_counting + molecule.energy_nuc()
+        return cls(
+            density.atoms,
+            float(energy) * units.Hartree,
+            energies * units.Hartree,
+            orbitals,
+            n_occupied,
+            molecule,
+            found,
+        )
+
+    @property
+    def occupied_orbitals(self) -> np.ndarray:
+        """C, scaled so that the density matrix is C C^T: (nao, nocc)."""
+        return np.asarray(np.sqrt(2) * self.orbitals[:, : self.n_occupied])
+
     @property
     def density_matrix(self) -> np.ndarray:
-        """2 C C^T of the occupied orbitals: (nao, nao)."""
-        occupied = self.orbitals[:, : self.n_occupied]
-        return np.asarray(2 * occupied @ occupied.T)
+        """Of the occupied orbitals: (nao, nao)."""
+        return np.asarray(self.occupied_orbitals @ self.occupied_orbitals.T)
 
     @property
     def gap(self) -> float:
@@ -120,8 +155,8 @@ class OneShot:
         basis
             Auxiliary basis of the fit, such as that of the density that was given.
         """
-        occupied = np.sqrt(2) * self.orbitals[:, : self.n_occupied]
-        return Density(self.atoms, basis, fit_density(self.atoms, basis, self.molecule, occupied))
+        fit = fit_density(self.atoms, basis, self.molecule, self.occupied_orbitals)
+        return Density(self.atoms, basis, fit)
 
 
 def one_shot(
@@ -164,19 +199,11 @@ def one_shot(
             "for crystals, or set pbc=False"
         )
     check_molecule(atoms)
-    molecule = build_molecule(atoms, basis)
-    found = kohn_sham_terms(
-        molecule, density, xc, grid_level=grid_level, coulomb_basis=coulomb_basis
+    found = OneShot.of(
+        build_molecule(atoms, basis),
+        density,
+        xc,
+        grid_level=grid_level,
+        coulomb_basis=coulomb_basis,
     )
-    energies, orbitals = eigh(found.matrix, molecule.intor("int1e_ovlp"))
-    n_occupied = molecule.nelectron // 2
-    energy = 2 * energies[:n_occupied].sum() - found.double_counting + molecule.energy_nuc()
-    return OneShot(
-        atoms,
-        float(energy) * units.Hartree,
-        energies * units.Hartree,
-        orbitals,
-        n_occupied,
-        molecule,
-        found,
-    )
+    return replace(found, atoms=atoms)

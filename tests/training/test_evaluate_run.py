@@ -177,6 +177,7 @@ def test_figures_against_pyscf_quadrature(
 def test_one_diagonalisation_improves_the_density(evaluation: dict[str, Any]) -> None:
     mean = evaluation["mean"]
     assert 0 < mean["nmae_one_shot_percent"] < mean["nmae_scf_percent"]
+    assert 0 < mean["nmae_screened_percent"] < mean["nmae_one_shot_percent"]
 
 
 def test_dipole_error(evaluation: dict[str, Any], model: DensityModel, tested: Reference) -> None:

@@ -142,7 +142,11 @@ def test_shares_add_up(model: DensityModel, dataset: DataSet) -> None:
     assert sum(sum(row["l"]) for row in summary["shares"]) == pytest.approx(100)
     assert [len(row["l"]) for row in summary["shares"]] == [4, 4]  # s, p, d and higher
     assert [row["atoms"] for row in summary["species"]] == [4, 2]
-    assert summary["missing"] == {"nmae_one_shot_percent": {"it was not asked for": 2}}
+    unasked = {"it was not asked for": 2}
+    assert summary["missing"] == {
+        "nmae_one_shot_percent": unasked,
+        "nmae_screened_percent": unasked,
+    }
 
 
 def test_some_references_with_orbitals(model: DensityModel, dataset: DataSet) -> None:
@@ -281,6 +285,7 @@ def test_other_basis(model_file: Path, dataset: DataSet, larger: DataSet, tmp_pa
         "nmae_fit_percent",
         "nmae_floor_percent",
         "nmae_one_shot_percent",
+        "nmae_screened_percent",
     }
     assert found["blocks"] == []
 

@@ -6,9 +6,10 @@ For each structure, in percent of the integrated density (NMAE):
 (b) prediction against the fitted density,
 (c) fitted against the self-consistent density: the floor of the basis,
 (d) density after one Kohn-Sham diagonalisation with the predicted one, against the
-    self-consistent density.
+    self-consistent density,
+(e) the same after the linear response of these orbitals.
 
-(a), (c) and (d) need references that kept their orbitals. Of crystals only (b) is known, on a
+(a), (c), (d) and (e) need references that kept their orbitals. Of crystals only (b) is known, on a
 grid over the cell with voxel-averaged cores where its angles are right.
 """
 
@@ -45,7 +46,7 @@ def evaluate(
     level
         Quality of the quadrature, 0 to 5.
     one_shot
-        Whether to compute figure (d), which costs as much as a few SCF cycles.
+        Whether to compute figures (d) and (e), which cost as much as an SCF cycle or two.
     on_progress
         Called after each structure.
 

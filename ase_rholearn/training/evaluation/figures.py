@@ -11,6 +11,7 @@ FIGURES = {
     "nmae_fit_percent": "(b) NMAE against the fitted density, %",
     "nmae_floor_percent": "(c) NMAE of the fit itself, %",
     "nmae_one_shot_percent": "(d) NMAE after one diagonalisation, %",
+    "nmae_screened_percent": "(e) NMAE after its linear response, %",
     "dipole_error_debye": "length of the dipole's error, D",
     "dipole_error_debye_per_heavy_atom": "the same per atom heavier than helium, D",
     "normalization_electrons": "electrons added to normalise, absolute",
@@ -29,7 +30,7 @@ def letter(name: str) -> str:
     """Of a figure that compares densities.
 
     >>> [letter(name) for name in DENSITY_FIGURES]
-    ['(a)', '(b)', '(c)', '(d)']
+    ['(a)', '(b)', '(c)', '(d)', '(e)']
     """
     return FIGURES[name][:3]
 

@@ -29,10 +29,18 @@ _INK = "#010203"
 
 #: Colours of data, by the name under which the style of the page has them; after M. Okabe and
 #: K. Ito, they can be told apart by all readers.
-COLOURS = {"blue": "#0072b2", "orange": "#d55e00", "green": "#009e73", "purple": "#a24a86"}
+COLOURS = {
+    "blue": "#0072b2",
+    "orange": "#d55e00",
+    "green": "#009e73",
+    "purple": "#a24a86",
+    "yellow": "#b8860b",
+}
 
-#: One for each figure (a) to (d).
-_FIGURE_COLOURS = dict(zip(DENSITY_FIGURES, ("orange", "blue", "green", "purple"), strict=True))
+#: One for each figure (a) to (e).
+_FIGURE_COLOURS = dict(
+    zip(DENSITY_FIGURES, ("orange", "blue", "green", "purple", "yellow"), strict=True)
+)
 
 #: Width and height of a figure, inches.
 _SIZE = (5.4, 3.5)
@@ -69,7 +77,7 @@ _STYLE: Any = {
 
 
 def distribution(structures: Sequence[Entry]) -> str:
-    """Every structure's figures (a) to (d) beside each other, with the median."""
+    """Every structure's figures (a) to (e) beside each other, with the median."""
     names = [name for name in DENSITY_FIGURES if any(name in s for s in structures)]
     random = np.random.default_rng(0)
     with _figure(height=0.75 * len(names) + 0.9) as (figure, svg):

@@ -37,6 +37,7 @@ _SHORT = {
     "nmae_fit_percent": "(b) against fit / %",
     "nmae_floor_percent": "(c) floor of the basis / %",
     "nmae_one_shot_percent": "(d) one diagonalisation / %",
+    "nmae_screened_percent": "(e) linear response / %",
     "dipole_error_debye": "dipole / D",
     "dipole_error_debye_per_heavy_atom": "dipole per heavy atom / D",
     "energy_error_mev_per_atom": "energy / meV per atom",
@@ -158,7 +159,7 @@ def _all_figures(evaluation: Evaluation) -> Iterator[str]:
         "Errors of all structures",
         "One dot a structure; the line is the median. (a) prediction against the SCF density, "
         "(b) prediction against the fitted density, (c) fit against the SCF density, (d) density "
-        "after one diagonalisation against the SCF density.",
+        "after one diagonalisation against the SCF density, (e) after its linear response.",
     )
     yield from _trends(evaluation)
     if evaluation["species"]:

@@ -16,7 +16,7 @@ from ...density.evaluation.quadrature import check_level
 from ...model import DensityModel
 from ...references import Reference
 from ...references.pyscf import orbital_molecule
-from ...scf import one_shot_orbitals
+from ...scf import OneShot
 from .blocks import blocks, sample
 from .energies import judge_energies
 from .figures import DENSITY_FIGURES
@@ -25,8 +25,8 @@ from .integrals import Differences, crystal_atom_errors, integrate
 #: e Angstrom in Debye.
 _DEBYE = 1 / units.Debye
 
-#: Figures (a) to (d).
-_A, _B, _C, _D = DENSITY_FIGURES
+#: Figures (a) to (e).
+_A, _B, _C, _D, _E = DENSITY_FIGURES
 
 #: Why a reference does not give the figures that need the SCF density.
 _PERIODIC = "the structure is periodic: its SCF density is not kept"
@@ -43,7 +43,7 @@ class Settings:
     level
         Quality of the quadrature, 0 to 5.
     one_shot
-        Whether to compute figure (d), which costs as much as a few SCF cycles.
+        Whether to compute figures (d) and (e), which cost as much as an SCF cycle or two.
     """
 
     level: int = 2
@@ -115,7 +115,7 @@ def judge(
 def _densities(
     reference: Reference, predicted: Density, fitted: Density | None, settings: Settings
 ) -> dict[str, Any]:
-    """Figures (a) to (d), the reasons for those that are missing, errors of atoms."""
+    """Figures (a) to (e), the reasons for those that are missing, errors of atoms."""
     orbitals, missing = _orbitals(reference, predicted, settings)
     if fitted is None:
         reason = "model and data set have different auxiliary bases"
@@ -178,7 +178,7 @@ def _multipoles(squares: np.ndarray | None, numbers: np.ndarray) -> dict[str, An
 def _orbitals(
     reference: Reference, predicted: Density, settings: Settings
 ) -> tuple[dict[str, Callable[[np.ndarray], np.ndarray]], dict[str, str]]:
-    """Densities of orbitals, "scf" and "one shot" as far as they are known, and why not."""
+    """Densities of orbitals by figure, and "scf", as far as they are known, and why not."""
     known = reference.settings
     reason = ""
     if reference.atoms.pbc.any():
@@ -188,19 +188,21 @@ def _orbitals(
     elif "orbital_basis" not in known:
         reason = _NO_BASIS  # fits of orbitals from elsewhere may not say it
     if reason:
-        return {}, dict.fromkeys((_A, _C, _D), reason)
+        return {}, dict.fromkeys((_A, _C, _D, _E), reason)
     molecule = orbital_molecule(reference)
     orbitals = {"scf": np.asarray(reference.occupied_orbitals, dtype=float)}
     missing: dict[str, str] = {}
     if not settings.one_shot:
-        missing[_D] = "it was not asked for"
+        missing |= dict.fromkeys((_D, _E), "it was not asked for")
     elif "xc" not in known:
-        missing[_D] = "the reference does not name its functional"
+        missing |= dict.fromkeys((_D, _E), "the reference does not name its functional")
     else:
         try:
-            orbitals["one shot"], _ = one_shot_orbitals(molecule, predicted, known["xc"])
-        except ValueError as error:  # a functional that needs more than a density
-            missing[_D] = str(error)
+            found = OneShot.of(molecule, predicted, known["xc"], grid_level=2)
+            orbitals[_D] = found.occupied_orbitals
+            orbitals[_E] = found.screened().occupied_orbitals
+        except ValueError as error:  # a functional that needs more than a density, a large molecule
+            missing |= {name: str(error) for name in (_D, _E) if name not in orbitals}
     return _orbital_densities(molecule, orbitals), missing
 
 
@@ -225,8 +227,9 @@ def _differences(
             else:
                 found[_C] = values(fitted, points) - scf
                 found[_A] = found[_C] + found[_B]
-            if "one shot" in orbitals:
-                found[_D] = orbitals["one shot"](points) - scf
+            for name in (_D, _E):
+                if name in orbitals:
+                    found[name] = orbitals[name](points) - scf
         return found
 
     return differences

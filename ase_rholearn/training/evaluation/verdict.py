@@ -59,7 +59,7 @@ def remarks(evaluation: Evaluation) -> Iterator[str]:
     if "nmae_one_shot_percent" in mean:
         yield (
             "One Kohn-Sham diagonalisation that starts from the prediction leaves "
-            f"{number(mean['nmae_one_shot_percent'])} % (d)."
+            f"{number(mean['nmae_one_shot_percent'])} % (d){_screened(mean)}."
         )
     yield from _species(evaluation)
     yield from _trends(evaluation)
@@ -68,6 +68,11 @@ def remarks(evaluation: Evaluation) -> Iterator[str]:
         yield f"Rank correlation of expected and true errors of atoms: {found}."
     yield from _extrapolation(evaluation)
     yield from _energies(evaluation["energies"])
+
+
+def _screened(mean: Mapping[str, float]) -> str:
+    found = mean.get("nmae_screened_percent")
+    return "" if found is None else f", its linear response {number(found)} % (e)"
 
 
 def _energies(figures: Mapping[str, float]) -> Iterator[str]:
