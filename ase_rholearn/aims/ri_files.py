@@ -162,7 +162,8 @@ def _files(path: Path, channel: Channel, spin_polarized: bool) -> list[Path]:
 def _check_residual(fit: RIFit, folder: Path) -> None:
     assert fit.overlap is not None
     assert fit.projections is not None
-    largest = (np.abs(fit.overlap) @ np.abs(fit.coefficients)).max()
+    # row by row, so that a matrix that is on disk stays there
+    largest = max(np.abs(row) @ np.abs(fit.coefficients) for row in fit.overlap)
     found = fit.residual()
     if found > _RESIDUAL * largest:
         row = int(np.argmax(np.abs(fit.overlap @ fit.coefficients - fit.projections)))
