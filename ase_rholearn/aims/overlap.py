@@ -1,8 +1,8 @@
 """``ri_ovlp.out``: the overlap matrix of the product basis, as text of both layouts.
 
 The file has every number of the matrix, row after row, or (``ri_ovlp_write_triu``) those of the
-upper triangle. As text it has some 25 bytes a number, so that it is read once and kept as
-``ri_ovlp.npy``, in standard order.
+upper triangle. As text it has some 25 bytes a number, so that it is read once, when the run ends,
+and kept as ``ri_ovlp.npy``, in standard order.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def read_overlap(
     """
     text, binary = Path(directory) / NAME, Path(directory) / BINARY
     if binary.exists() and not (text.exists() and text.stat().st_mtime > binary.stat().st_mtime):
-        return _read_binary(binary, size)
+        return read_binary(binary, size)
     matrix = np.empty((size, size))
     _fill(matrix, text, order)
     return matrix
@@ -120,14 +120,24 @@ def write_overlap(
     write_vector(path, matrix[np.triu_indices(len(matrix))] if triangle else matrix)
 
 
-def _read_binary(path: Path, size: int) -> np.ndarray:
-    matrix = np.load(path, mmap_mode="r")
+def read_binary(path: str | os.PathLike[str], size: int) -> np.ndarray:
+    """A matrix that :func:`store_overlap` has written, which stays on disk: shape (size, size).
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or of another basis.
+    """
+    try:
+        matrix = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} is truncated or damaged ({error}): run the fit again") from error
     if matrix.shape != (size, size) or matrix.dtype != np.float64:
         raise ValueError(
             f"{path} holds {matrix.dtype} of shape {matrix.shape}, but the basis has {size} "
-            f"functions: remove it, so that {NAME} is read"
+            f"functions: remove it, so that {NAME} is read, or run the fit again"
         )
-    return matrix
+    return np.asarray(matrix)
 
 
 def _fill(matrix: np.ndarray, path: Path, order: NativeOrder | None = None) -> None:
@@ -150,9 +160,7 @@ def _fill(matrix: np.ndarray, path: Path, order: NativeOrder | None = None) -> N
         _check_symmetric(matrix, rank, path)
 
 
-def _row_parts(
-    path: Path, size: int, triangle: bool
-) -> Iterator[tuple[int, slice, np.ndarray]]:
+def _row_parts(path: Path, size: int, triangle: bool) -> Iterator[tuple[int, slice, np.ndarray]]:
     """Pieces of the rows of a file, one after the other: row, columns, numbers."""
     row, column = 0, 0
     for block in finite_blocks(path):

@@ -24,6 +24,7 @@ from .orbital_weights import (
     read_states,
     write_weights,
 )
+from .ri_files import shrink_overlap
 from .settings import Step
 from .versions import INDEX_FILES, OUTPUT
 
@@ -195,11 +196,21 @@ def _run_step(structure: Path, step: Step, command: Sequence[str], timeout: floa
         record: dict[str, Any] = {"reason": reason}
         record["seconds"] = round(time.monotonic() - started, 3)
         (folder / RECORD).write_text(json.dumps(record))
-        verdict = judge(folder, step)
-        if verdict.state == "done":
+        reason = judge(folder, step).reason
+        if not reason:
+            reason = record["reason"] = _shrink(folder)
             record["sizes"] = sizes(folder)
             (folder / RECORD).write_text(json.dumps(record))
-    return verdict.reason
+    return reason
+
+
+def _shrink(folder: Path) -> str:
+    """Bring an overlap matrix from text into binary, and say what is wrong with it."""
+    try:
+        shrink_overlap(folder)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return ""
 
 
 def execute(

@@ -145,13 +145,13 @@ class TestRun:
         run_all(tmp_path, STEPS, command=command_line)
         fit = tmp_path / "000000/fit"
         for name, message in (
-            ("ri_ovlp.out", "the file is truncated"),
+            ("ri_ovlp.npy", "ri_ovlp.npy is truncated or damaged"),
             ("ri_projections.out", "but the basis"),
         ):
-            text = (fit / name).read_text()
-            (fit / name).write_text("".join(text.splitlines(keepends=True)[:-1]))
+            content = (fit / name).read_bytes()
+            (fit / name).write_bytes(content[: content[:-1].rfind(b"\n") + 1])
             assert message in judge(fit, "fit").reason
-            (fit / name).write_text(text)
+            (fit / name).write_bytes(content)
         assert judge(fit, "fit").state == "done"
         (fit / "basis_info.out").unlink()
         assert "there is no" in judge(fit, "fit").reason
@@ -160,6 +160,27 @@ class TestRun:
         assert judge(scf, "scf").state == "done"
         (fit / "ri_restart_coeffs.out").unlink()
         assert "density matrix" in judge(tmp_path / "000000/scf", "scf").reason
+
+    def test_text_of_an_overlap_is_read_once(
+        self,
+        tmp_path: Path,
+        settings: AimsSettings,
+        command_line: str,
+        behave: Callable[..., None],
+    ) -> None:
+        """Also what is wrong with it is known when the run ends, not later."""
+        set_up([WATER], tmp_path, settings)
+        behave(overflow=True)
+        (outcome,) = run_all(tmp_path, STEPS, command=command_line)
+        assert "ri_ovlp.out, line 3: '***'" in outcome.reason
+        fit = tmp_path / "000000/fit"
+        assert (judge(fit, "fit").state, (fit / "ri_ovlp.npy").exists()) == ("failed", False)
+        behave()
+        (outcome,) = run_all(tmp_path, STEPS, command=command_line)
+        assert outcome.done
+        assert not (fit / "ri_ovlp.out").exists()
+        assert np.load(fit / "ri_ovlp.npy").shape == (24, 24)
+        assert judge(fit, "fit").state == "done"
 
     def test_a_fit_of_a_density_that_did_not_converge_is_not_used(
         self, tmp_path: Path, settings: AimsSettings, command_line: str
