@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ase_rholearn.aims import BasisInfo, RIFit, read_basis_info, read_ri_fit, write_restart
 from ase_rholearn.aims.basis_info import write_basis_info
 from ase_rholearn.aims.number_files import read_vector, write_vector
-from ase_rholearn.aims.overlap import read_overlap, store_overlap, write_overlap
+from ase_rholearn.aims.overlap import read_overlap, store_overlap
 
 WATER = molecule("H2O")
 FIT = made_up_fit(basis_of(WATER))
