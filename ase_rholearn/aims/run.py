@@ -24,7 +24,7 @@ from .orbital_weights import (
     read_states,
     write_weights,
 )
-from .ri_files import shrink_overlap
+from .ri_files import read_ri_fit, shrink_overlap
 from .settings import Step
 from .versions import INDEX_FILES, OUTPUT
 
@@ -167,7 +167,8 @@ def run_structure(
     for step in steps:
         verdict = judge(step_directory(structure, step), step)
         if verdict.state == "absent":
-            return Outcome(structure, False, f"{step}: it is not set up")
+            how = "seed" if step == "rebuild" else "setup"
+            return Outcome(structure, False, f"{step}: it is not set up, see `aims {how}`")
         if verdict.state == "done":
             continue
         if verdict.state == "failed" and not retry:
@@ -198,16 +199,17 @@ def _run_step(structure: Path, step: Step, command: Sequence[str], timeout: floa
         (folder / RECORD).write_text(json.dumps(record))
         reason = judge(folder, step).reason
         if not reason:
-            reason = record["reason"] = _shrink(folder)
+            reason = record["reason"] = _read_back(folder) if step == "fit" else ""
             record["sizes"] = sizes(folder)
             (folder / RECORD).write_text(json.dumps(record))
     return reason
 
 
-def _shrink(folder: Path) -> str:
-    """Bring an overlap matrix from text into binary, and say what is wrong with it."""
+def _read_back(folder: Path) -> str:
+    """Bring an overlap matrix into binary, and read all of the fit: what is wrong, or nothing."""
     try:
         shrink_overlap(folder)
+        read_ri_fit(folder)
     except (ValueError, OSError) as error:
         return str(error)
     return ""

@@ -1,8 +1,8 @@
 """A program that reads and writes FHI-aims' files, with numbers that mean nothing.
 
 It stands in for FHI-aims, which is licensed. AIMS_STAND_IN, JSON, says how it behaves: its
-"version", "fail": how runs whose directory has no file ``.failed`` end, and "overflow": whether
-a number of the overlap does not fit into its column.
+"version", "fail": how runs whose directory has no file ``.failed`` end, and "spoil": a file of
+the fit, and what its third line becomes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
         cycles, energy = self_consistency(keywords, positions)
     if restart[0] == "write":
         cycles = 0 if keywords.get("ri_skip_scf") == [".true."] else cycles
-        fit(keywords, labels, positions, int(version), bool(options.get("overflow")))
+        fit(keywords, labels, positions, int(version), options.get("spoil"))
     if fail == "unconverged":
         say("  WARNING! SELF-CONSISTENCY CYCLE DID NOT CONVERGE\n")
     results(cycles, energy, positions, converged=fail != "unconverged")
@@ -151,7 +151,7 @@ def fit(
     labels: list[str],
     positions: list[list[float]],
     version: int,
-    overflow: bool,
+    spoil: list[str] | None,
 ) -> None:
     found = functions(keywords, labels)
     size = len(found)
@@ -177,9 +177,10 @@ def fit(
             for j in range(i, size)
         ],
     )
-    if overflow:
-        lines = Path("ri_ovlp.out").read_text().splitlines(keepends=True)
-        Path("ri_ovlp.out").write_text("".join([*lines[:2], " ***\n", *lines[3:]]))
+    if spoil:
+        name, text = spoil
+        lines = Path(name).read_text().splitlines(keepends=True)
+        Path(name).write_text("".join([*lines[:2], f" {text}\n", *lines[3:]]))
     write_grid()
 
 
