@@ -297,9 +297,12 @@ def test_nothing_is_lost_or_done_twice(
     tmp_path: Path,
     settings: AimsSettings,
     command_line: str,
+    monkeypatch: pytest.MonkeyPatch,
     number: int,
 ) -> None:
     """Many directories; the first runs of some, by chance, fail in different ways."""
+    # no power is lost here, and waiting for the disk takes longer than all runs
+    monkeypatch.setattr(os, "fsync", lambda _: None)
     root = tmp_path / "runs"
     set_up([Atoms("H", positions=[[0, 0, 0]])], tmp_path / "one", settings, ("scf",))
     run_all(tmp_path / "one", ("scf",), command=command_line)
