@@ -61,7 +61,12 @@ class PageRunner:
     printed: Callable[[], str]
 
     def run(
-        self, page: Path, *, commands: bool = True, replace: Mapping[str, str] | None = None
+        self,
+        page: Path,
+        *,
+        commands: bool = True,
+        replace: Mapping[str, str] | None = None,
+        given: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Run all blocks of a page.
 
@@ -73,13 +78,15 @@ class PageRunner:
             Whether blocks of a shell run too.
         replace
             What stands in Python code, and what runs instead.
+        given
+            Names that the page takes for granted.
 
         Returns
         -------
         dict
             The namespace at the end.
         """
-        found: dict[str, Any] = {}
+        found = dict(given or {})
         output = ""
         for block in blocks_of(page):
             place = f"{page.name}, line {block.line}"

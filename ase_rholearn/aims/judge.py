@@ -15,8 +15,8 @@ from .geometry import read_geometry
 from .layout import step_directory, structure_directories
 from .number_files import count_lines
 from .output import AimsOutput, read_output
+from .overlap import BINARY, check_layout, read_binary
 from .overlap import NAME as OVERLAP
-from .overlap import check_layout
 from .ri_files import COEFFICIENTS, PROJECTIONS
 from .settings import Step
 from .versions import OUTPUT, version_of_directory
@@ -91,8 +91,8 @@ def status(root: str | os.PathLike[str], steps: Sequence[Step]) -> Iterator[Verd
 
 
 def sizes(folder: Path) -> dict[str, int]:
-    """Bytes of the files whose lines are counted, for the note about a run that is done."""
-    counted = (folder / name for name in (COEFFICIENTS, PROJECTIONS, OVERLAP))
+    """Bytes of the files whose numbers are counted, for the note about a run that is done."""
+    counted = (folder / name for name in (COEFFICIENTS, PROJECTIONS, OVERLAP, BINARY))
     return {path.name: path.stat().st_size for path in counted if path.exists()}
 
 
@@ -155,6 +155,8 @@ def _check_fit(folder: Path, output: AimsOutput) -> None:
             raise _RunError(f"{name} has {lines} lines, but the basis {basis.size} functions")
     if (folder / OVERLAP).exists():
         check_layout(folder / OVERLAP, basis.size)
+    elif (folder / BINARY).exists():
+        read_binary(folder / BINARY, basis.size)
 
 
 def _check_rebuild(folder: Path, output: AimsOutput) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,12 @@ class NativeOrder:
         object.__setattr__(self, "index", index)
         object.__setattr__(self, "flipped", flipped)
 
-    @property
+    @cached_property
+    def places(self) -> np.ndarray:
+        """Where each function of the native order is in the standard one: shape (size,)."""
+        return np.argsort(self.index)
+
+    @cached_property
     def signs(self) -> np.ndarray:
         """Sign of each function in native order: shape (size,)."""
         signs = np.ones(len(self.index))
@@ -67,11 +73,6 @@ class NativeOrder:
         native = np.empty(len(self.index))
         native[self.index] = standard
         return native * self.signs
-
-    def matrix_to_standard(self, native: np.ndarray) -> np.ndarray:
-        """A matrix of shape (size, size) in the order (atom, l, n, m)."""
-        signs = self.signs
-        return (native * signs[:, None] * signs)[np.ix_(self.index, self.index)]
 
     def check(self, layout: Layout, path: str | os.PathLike[str]) -> None:
         """Raise a ValueError if this does not belong to a basis, or flips other functions.

@@ -1,13 +1,14 @@
 """``ri_ovlp.out``: the overlap matrix of the product basis, as text of both layouts.
 
 The file has every number of the matrix, row after row, or (``ri_ovlp_write_triu``) those of the
-upper triangle. As text it has some 25 bytes a number, so that it is read once and kept as
-``ri_ovlp.npy``, in standard order.
+upper triangle. As text it has some 25 bytes a number, so that it is read once, when the run ends,
+and kept as ``ri_ovlp.npy``, in standard order.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ NAME, BINARY = "ri_ovlp.out", "ri_ovlp.npy"
 #: By how much two elements that symmetry makes equal may differ, relative to the largest.
 _ASYMMETRY = 1e-6
 
-#: Rows that are mirrored at once.
-_ROWS = 512
+#: Numbers of a matrix that are mirrored or compared at once.
+_NUMBERS = 2**18
 
 
 def read_overlap(
@@ -51,10 +52,10 @@ def read_overlap(
     """
     text, binary = Path(directory) / NAME, Path(directory) / BINARY
     if binary.exists() and not (text.exists() and text.stat().st_mtime > binary.stat().st_mtime):
-        return _read_binary(binary, size)
+        return read_binary(binary, size)
     matrix = np.empty((size, size))
-    _fill(matrix, text)
-    return matrix if order is None else order.matrix_to_standard(matrix)
+    _fill(matrix, text, order)
+    return matrix
 
 
 def store_overlap(
@@ -66,7 +67,7 @@ def store_overlap(
 ) -> Path:
     """Bring the text into ``ri_ovlp.npy``, in standard order, and return that file.
 
-    The matrix goes to the file as it is read: memory stays far below its size.
+    The matrix goes to the file as it is read, in either order: memory stays far below its size.
 
     Parameters
     ----------
@@ -77,18 +78,12 @@ def store_overlap(
     """
     text, binary = Path(directory) / NAME, Path(directory) / BINARY
     with temporary_sibling(binary) as temporary:
-        if order is None:
-            mapped = np.lib.format.open_memmap(
-                temporary, mode="w+", dtype=np.float64, shape=(size, size)
-            )
-            _fill(mapped, text)
-            mapped.flush()
-            del mapped
-        else:
-            matrix = np.empty((size, size))
-            _fill(matrix, text)
-            with temporary.open("wb") as stream:
-                np.save(stream, order.matrix_to_standard(matrix))
+        mapped = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=np.float64, shape=(size, size)
+        )
+        _fill(mapped, text, order)
+        mapped.flush()
+        del mapped
     if remove_text:
         text.unlink()
     return binary
@@ -125,56 +120,85 @@ def write_overlap(
     write_vector(path, matrix[np.triu_indices(len(matrix))] if triangle else matrix)
 
 
-def _read_binary(path: Path, size: int) -> np.ndarray:
-    matrix = np.load(path, mmap_mode="r")
+def read_binary(path: str | os.PathLike[str], size: int) -> np.ndarray:
+    """A matrix that :func:`store_overlap` has written, which stays on disk: shape (size, size).
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or of another basis.
+    """
+    try:
+        matrix = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} is truncated or damaged ({error}): run the fit again") from error
     if matrix.shape != (size, size) or matrix.dtype != np.float64:
         raise ValueError(
             f"{path} holds {matrix.dtype} of shape {matrix.shape}, but the basis has {size} "
-            f"functions: remove it, so that {NAME} is read"
+            f"functions: remove it, so that {NAME} is read, or run the fit again"
         )
-    return matrix
+    return np.asarray(matrix)
 
 
-def _fill(matrix: np.ndarray, path: Path) -> None:
-    """Read a file of either layout into a matrix of shape (size, size)."""
+def _fill(matrix: np.ndarray, path: Path, order: NativeOrder | None = None) -> None:
+    """Read a file of either layout into a matrix of shape (size, size), in standard order."""
     size = len(matrix)
+    if order is not None and len(order.index) != size:
+        raise ValueError(f"order is of {len(order.index)} functions, but the basis has {size}")
     triangle = check_layout(path, size)
+    for row, columns, values in _row_parts(path, size, triangle):
+        if order is None:
+            matrix[row, columns] = values
+        else:
+            target, sign = order.places[row], order.signs[row]
+            matrix[target, order.places[columns]] = values * (sign * order.signs[columns])
+    # where each function is in the file
+    rank = np.arange(size) if order is None else order.index
+    if triangle:
+        _mirror(matrix, rank)
+    else:
+        _check_symmetric(matrix, rank, path)
+
+
+def _row_parts(path: Path, size: int, triangle: bool) -> Iterator[tuple[int, slice, np.ndarray]]:
+    """Pieces of the rows of a file, one after the other: row, columns, numbers."""
     row, column = 0, 0
     for block in finite_blocks(path):
         start = 0
         while start < len(block):
             part = block[start : start + size - column]
-            matrix[row, column : column + len(part)] = part
+            yield row, slice(column, column + len(part)), part
             start += len(part)
             column += len(part)
             if column == size:
                 row += 1
                 column = row if triangle else 0
-    if triangle:
-        _mirror(matrix)
-    else:
-        _check_symmetric(matrix, path)
 
 
-def _mirror(matrix: np.ndarray) -> None:
-    """Copy the upper triangle to the lower one, by blocks of rows."""
-    for start in range(0, len(matrix), _ROWS):
-        stop = min(start + _ROWS, len(matrix))
-        corner = matrix[start:stop, start:stop]
-        corner[:] = np.triu(corner) + np.triu(corner, 1).T
-        matrix[stop:, start:stop] = matrix[start:stop, stop:].T
+def _blocks(size: int) -> Iterator[slice]:
+    """Rows of a matrix of shape (size, size) that are looked at together."""
+    rows = max(_NUMBERS // size, 1)
+    for start in range(0, size, rows):
+        yield slice(start, min(start + rows, size))
 
 
-def _check_symmetric(matrix: np.ndarray, path: Path) -> None:
+def _mirror(matrix: np.ndarray, rank: np.ndarray) -> None:
+    """Copy the upper triangle, in an order of the functions, to the lower one."""
+    for rows in _blocks(len(matrix)):
+        lower = rank[rows, None] > rank
+        np.copyto(matrix[rows], matrix[:, rows].T, where=lower)
+
+
+def _check_symmetric(matrix: np.ndarray, rank: np.ndarray, path: Path) -> None:
     """Raise a ValueError if a matrix is not symmetric up to integration errors."""
     largest = np.abs(matrix.diagonal()).max()
-    for start in range(0, len(matrix), _ROWS):
-        stop = start + _ROWS
-        difference = np.abs(matrix[start:stop] - matrix[:, start:stop].T)
+    for rows in _blocks(len(matrix)):
+        difference = np.abs(matrix[rows] - matrix[:, rows].T)
         if difference.max() > _ASYMMETRY * largest:
             i, j = np.unravel_index(difference.argmax(), difference.shape)
-            line = (start + int(i)) * len(matrix) + int(j) + 1
+            first, second = rows.start + int(i), int(j)
+            line = rank[first] * len(matrix) + rank[second] + 1
             raise ValueError(
-                f"{path}, line {line}: the matrix is not symmetric: {matrix[start + i, j]} and "
-                f"{matrix[j, start + i]}"
+                f"{path}, line {line}: the matrix is not symmetric: {matrix[first, second]} and "
+                f"{matrix[second, first]}"
             )

@@ -12,7 +12,11 @@ from .basis_info import NAME, read_basis_info
 from .native_order import read_native_order
 from .number_files import write_vector
 from .ri_files import COEFFICIENTS, beta_file
-from .versions import is_legacy, version_number
+from .run_files import file_of_run
+from .versions import INDEX_FILES, is_legacy, version_number
+
+#: What makes early versions write the files that lead to their order of functions.
+_WRITES_INDICES = "in a run with `ri_density_restart read_init`"
 
 
 def write_restart(
@@ -73,6 +77,8 @@ def write_restart(
                 "functions: is it the basis of the model?"
             )
     if legacy:
+        for name in INDEX_FILES:
+            file_of_run(folder, name, f"FHI-aims {version} writes it {_WRITES_INDICES}")
         order = read_native_order(folder)
         if len(order.index) != sets.shape[1]:
             raise ValueError(

@@ -10,9 +10,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from .basis_info import BasisInfo, read_basis_info
-from .native_order import read_native_order
+from .native_order import NativeOrder, read_native_order
 from .number_files import read_vector
-from .overlap import BINARY, read_overlap
+from .overlap import BINARY, read_overlap, store_overlap
 from .overlap import NAME as OVERLAP
 from .versions import is_legacy, version_of_directory
 
@@ -116,9 +116,7 @@ def read_ri_fit(
         raise FileNotFoundError(f"there is no directory {folder}")
     known = version_of_directory(folder, version)
     basis = read_basis_info(folder)
-    order = read_native_order(folder) if is_legacy(known) else None
-    if order is not None:
-        order.check(basis.layout, folder)
+    order = _order_of(folder, known, basis)
     spin_polarized = beta_file(folder / COEFFICIENTS).exists()
     if channel not in ("total", "alpha") and not spin_polarized:
         raise ValueError(f"channel is {channel!r}, but {folder} is of a run without spin")
@@ -147,6 +145,30 @@ def read_ri_fit(
     return fit
 
 
+def shrink_overlap(directory: str | os.PathLike[str]) -> None:
+    """Bring the text of a run's overlap, if there is one, into ``ri_ovlp.npy``, and remove it.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As for :func:`read_ri_fit`.
+    """
+    folder = Path(directory)
+    if not (folder / OVERLAP).exists():
+        return
+    known, basis = version_of_directory(folder), read_basis_info(folder)
+    store_overlap(folder, basis.size, _order_of(folder, known, basis), remove_text=True)
+
+
+def _order_of(folder: Path, version: int, basis: BasisInfo) -> NativeOrder | None:
+    """How the files of a run are ordered, if not in the standard way."""
+    if not is_legacy(version):
+        return None
+    order = read_native_order(folder)
+    order.check(basis.layout, folder)
+    return order
+
+
 def beta_file(path: Path) -> Path:
     """The file of the second spin."""
     return path.with_name(f"{path.stem}_beta{path.suffix}")
@@ -162,7 +184,8 @@ def _files(path: Path, channel: Channel, spin_polarized: bool) -> list[Path]:
 def _check_residual(fit: RIFit, folder: Path) -> None:
     assert fit.overlap is not None
     assert fit.projections is not None
-    largest = (np.abs(fit.overlap) @ np.abs(fit.coefficients)).max()
+    # row by row, so that a matrix that is on disk stays there
+    largest = max(np.abs(row) @ np.abs(fit.coefficients) for row in fit.overlap)
     found = fit.residual()
     if found > _RESIDUAL * largest:
         row = int(np.argmax(np.abs(fit.overlap @ fit.coefficients - fit.projections)))

@@ -24,6 +24,7 @@ from .orbital_weights import (
     read_states,
     write_weights,
 )
+from .ri_files import read_ri_fit, shrink_overlap
 from .settings import Step
 from .versions import INDEX_FILES, OUTPUT
 
@@ -166,7 +167,8 @@ def run_structure(
     for step in steps:
         verdict = judge(step_directory(structure, step), step)
         if verdict.state == "absent":
-            return Outcome(structure, False, f"{step}: it is not set up")
+            how = "seed" if step == "rebuild" else "setup"
+            return Outcome(structure, False, f"{step}: it is not set up, see `aims {how}`")
         if verdict.state == "done":
             continue
         if verdict.state == "failed" and not retry:
@@ -195,11 +197,22 @@ def _run_step(structure: Path, step: Step, command: Sequence[str], timeout: floa
         record: dict[str, Any] = {"reason": reason}
         record["seconds"] = round(time.monotonic() - started, 3)
         (folder / RECORD).write_text(json.dumps(record))
-        verdict = judge(folder, step)
-        if verdict.state == "done":
+        reason = judge(folder, step).reason
+        if not reason:
+            reason = record["reason"] = _read_back(folder) if step == "fit" else ""
             record["sizes"] = sizes(folder)
             (folder / RECORD).write_text(json.dumps(record))
-    return verdict.reason
+    return reason
+
+
+def _read_back(folder: Path) -> str:
+    """Bring an overlap matrix into binary, and read all of the fit: what is wrong, or nothing."""
+    try:
+        shrink_overlap(folder)
+        read_ri_fit(folder)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return ""
 
 
 def execute(

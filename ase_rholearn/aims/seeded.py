@@ -22,14 +22,17 @@ from ..structures import check_atoms, total_charge
 from .ase_io import announced_move
 from .basis_info import NAME as BASIS_INFO
 from .basis_info import BasisInfo, read_basis_info
+from .basis_keywords import NAME as CONTROL
 from .basis_keywords import check_same_basis
 from .eigenvalues import Eigenvalues
+from .geometry import NAME as GEOMETRY
 from .geometry import read_geometry
 from .judge import DENSITY_MATRICES
 from .output import AimsOutput, read_output
 from .predicted import check_counts, counts_of, product_coefficients
 from .restart import write_restart
 from .run import execute, remove_outputs
+from .run_files import file_of_run
 from .versions import OUTPUT, is_legacy, version_number, version_of_output
 
 #: One diagonalisation with the predicted density; or a self-consistent calculation after it.
@@ -40,6 +43,9 @@ _DERIVATIVES = ("forces", "stress", "stresses")
 
 #: Keywords that this calculator sets.
 _OWN = ("ri_density_restart", "elsi_restart", "ri_skip_scf")
+
+#: Keywords that say the k-grid, which ASE wants of periodic structures, and of no others.
+_GRIDS = ("k_grid", "kpts", "k_grid_density")
 
 #: Directory of the diagonalisation before a self-consistent calculation.
 _START = "start"
@@ -135,6 +141,9 @@ class AimsSeeded(Calculator):
         self.aims, self.rho, self.spin_rho = aims_calculator, rho_calculator, spin_calculator
         self.mode: Mode = mode
         self.reference = None if reference is None else Path(reference)
+        if self.reference is not None:
+            for name in (CONTROL, GEOMETRY, BASIS_INFO):
+                file_of_run(self.reference, name, "reference is the directory of a fit")
         self.project = project
         self.implemented_properties = ["energy", "free_energy"]
         if mode == "scf":
@@ -357,6 +366,11 @@ class AimsSeeded(Calculator):
         if parameters.setdefault("charge", charge) != charge:
             raise ValueError(
                 f"charge of aims_calculator is {parameters['charge']}, that of the atoms {charge}"
+            )
+        if atoms.pbc.any() != any(name in parameters for name in _GRIDS):
+            raise ValueError(
+                f"aims_calculator has {'no' if atoms.pbc.any() else 'a'} k-grid, but the structure "
+                f"is {'periodic: give it' if atoms.pbc.any() else 'not periodic: leave out'} k_grid"
             )
         folder.mkdir(parents=True, exist_ok=True)
         with announced_move():

@@ -92,7 +92,10 @@ def set_up(
         check_atoms(atoms, argument=f"structure {index}")
         folder = structure_directory(root, index)
         for step in steps:
-            set_up_step(step_directory(folder, step), atoms, settings, step, defaults)
+            try:
+                set_up_step(step_directory(folder, step), atoms, settings, step, defaults)
+            except (ValueError, FileNotFoundError) as error:
+                raise type(error)(f"structure {index}: {error}") from error
         fit, rebuild = step_directory(folder, "fit"), step_directory(folder, "rebuild")
         if (fit / CONTROL).exists() and (rebuild / CONTROL).exists():
             check_same_basis(fit, rebuild)

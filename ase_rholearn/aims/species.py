@@ -23,8 +23,14 @@ def species_directory(given: str | os.PathLike[str] | None = None) -> Path:
     FileNotFoundError
         None is said, or it does not exist.
     """
-    section = configuration()
-    found = given or section.get("default_species_directory") or os.environ.get("AIMS_SPECIES_DIR")
+    sources = {
+        "species_directory": given,
+        "default_species_directory of ASE's configuration": configuration().get(
+            "default_species_directory"
+        ),
+        "AIMS_SPECIES_DIR": os.environ.get("AIMS_SPECIES_DIR"),
+    }
+    name, found = next(((name, path) for name, path in sources.items() if path), ("", None))
     if not found:
         raise FileNotFoundError(
             "the species defaults of FHI-aims are unknown: give species_directory, set "
@@ -33,7 +39,9 @@ def species_directory(given: str | os.PathLike[str] | None = None) -> Path:
         )
     path = Path(found).expanduser()
     if not path.is_dir():
-        raise FileNotFoundError(f"there is no folder {path} of species defaults")
+        raise FileNotFoundError(
+            f"{name} is {path}: there is no such folder; give that of FHI-aims' species defaults"
+        )
     return path
 
 
@@ -67,7 +75,10 @@ def _section(label: str, directory: Path, masked: bool) -> str:
     element = element_of(label)
     path = directory / f"{atomic_numbers[element]:02d}_{element}_default"
     if not path.exists():
-        raise FileNotFoundError(f"there is no {path}: are these the defaults of FHI-aims?")
+        raise FileNotFoundError(
+            f"there is no {path}: give a folder of FHI-aims' species defaults, such as "
+            "species_defaults/defaults_2020/tight"
+        )
     text, count = _SPECIES.subn(rf"\g<1>{label}", path.read_text())
     if count != 1:
         raise ValueError(f"{path} has {count} species, not one")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +126,17 @@ def _card(options: TrainOptions, dataset: DataSet, uncertainty: Uncertainty | No
         level_of_theory=dataset.settings,
         training=training,
         errors=errors,
+        charges=_charges(dataset, split["training"]),
         licence=options.card.licence,
         citation=options.card.citation,
         history=read_history(options.output, "validation" if split["validation"] else "training"),
     )
+
+
+def _charges(dataset: DataSet, ids: Sequence[str]) -> tuple[int, ...]:
+    """Total charges of some structures."""
+    found = {int(dataset.notes(name)["info"].get("charge", 0)) for name in ids}
+    return tuple(sorted(found)) or (0,)
 
 
 def _split(options: TrainOptions) -> dict[str, list[str]]:

@@ -1,7 +1,8 @@
 """A program that reads and writes FHI-aims' files, with numbers that mean nothing.
 
 It stands in for FHI-aims, which is licensed. AIMS_STAND_IN, JSON, says how it behaves: its
-"version", and "fail": how runs whose directory has no file ``.failed`` end.
+"version", "fail": how runs whose directory has no file ``.failed`` end, and "spoil": a file of
+the fit, and what its third line becomes.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def main() -> None:
         cycles, energy = self_consistency(keywords, positions)
     if restart[0] == "write":
         cycles = 0 if keywords.get("ri_skip_scf") == [".true."] else cycles
-        fit(keywords, labels, positions, int(version))
+        fit(keywords, labels, positions, int(version), options.get("spoil"))
     if fail == "unconverged":
         say("  WARNING! SELF-CONSISTENCY CYCLE DID NOT CONVERGE\n")
     results(cycles, energy, positions, converged=fail != "unconverged")
@@ -146,7 +147,11 @@ def write_basis(keywords: dict[str, list[str]], labels: list[str], version: int)
 
 
 def fit(
-    keywords: dict[str, list[str]], labels: list[str], positions: list[list[float]], version: int
+    keywords: dict[str, list[str]],
+    labels: list[str],
+    positions: list[list[float]],
+    version: int,
+    spoil: list[str] | None,
 ) -> None:
     found = functions(keywords, labels)
     size = len(found)
@@ -172,6 +177,10 @@ def fit(
             for j in range(i, size)
         ],
     )
+    if spoil:
+        name, text = spoil
+        lines = Path(name).read_text().splitlines(keepends=True)
+        Path(name).write_text("".join([*lines[:2], f" {text}\n", *lines[3:]]))
     write_grid()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -47,6 +48,21 @@ def test_text_of_full_size_is_read_bit_for_bit(
     np.testing.assert_array_equal(found.projections, fit.projections)
     np.testing.assert_array_equal(found.overlap, fit.overlap)
     assert found.residual() < 1e-12
+
+
+def test_the_loss_is_the_integral_on_fhi_aims_own_grid(
+    methane: tuple[Atoms, RIFit], tmp_path: Path
+) -> None:
+    """Of the squared error of rholearn's noisy coefficients."""
+    atoms, fit = methane
+    processed = folder("qm7/data/processed/0/edensity")
+    shutil.copy(processed / "ml_coeffs.npz", tmp_path / "ri_coeffs.npz")
+    assert fit.overlap is not None
+    error = read_rholearn_fit(tmp_path, atoms).coefficients - fit.coefficients
+    assert error @ fit.overlap @ error == pytest.approx(0.2185265, abs=1e-7)
+    [path] = processed.rglob("squared_error.pt")
+    on_grid = torch.load(path, weights_only=True).item()
+    assert error @ fit.overlap @ error == pytest.approx(on_grid, abs=3e-7)
 
 
 def rotated(fit: RIFit, atom: int, matrix: np.ndarray) -> np.ndarray:

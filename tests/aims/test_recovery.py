@@ -149,6 +149,8 @@ def test_what_is_refused(fit: Path, settings: AimsSettings, tmp_path: Path) -> N
     set_up_recovery(fit, tmp_path / "runs", settings, experimental=True)
     with pytest.raises(ValueError, match="has runs of another fit or size"):
         set_up_recovery(fit, tmp_path / "runs", settings, size=0.02, experimental=True)
+    with pytest.raises(ValueError, match=r"species are \['H', 'Xx'\]: give symbols"):
+        recovery_structure(["H", "Xx"])
     with pytest.raises(ValueError, match=r"two atoms are 0\.7"):
         plan_displacements(Atoms("H2", [[0, 0, 0], [0.74, 0, 0]]), info_of(Atoms("H2")))
     with pytest.raises(ValueError, match="the structure has one O"):

@@ -199,6 +199,24 @@ def test_what_cannot_be(aims: Callable[..., Aims]) -> None:
         atoms.get_potential_energy()
 
 
+def test_what_is_missing_is_named_with_its_remedy(aims: Callable[..., Aims]) -> None:
+    rho = Model(product_basis())
+    with pytest.raises(FileNotFoundError, match="no nowhere: reference is the directory of a fit"):
+        AimsSeeded(aims(), rho, reference="nowhere")
+    water = molecule("H2O")
+    water.calc = AimsSeeded(aims(), rho, version=221103)
+    with pytest.raises(FileNotFoundError, match=r"idx_prodbas\.out: .*read_init"):
+        water.get_potential_energy()
+    water.calc = AimsSeeded(aims(k_grid=(2, 2, 2)), rho, version=240925)
+    with pytest.raises(ValueError, match="not periodic: leave out k_grid"):
+        water.get_potential_energy()
+    water.center(vacuum=3.0)
+    water.pbc = True
+    water.calc = AimsSeeded(aims(), rho, version=240925)
+    with pytest.raises(ValueError, match="is periodic: give it k_grid"):
+        water.get_potential_energy()
+
+
 def test_a_wrong_version_is_noticed(aims: Callable[..., Aims], behave: Callable[..., None]) -> None:
     behave(version=221103)
     atoms = WATER.copy()

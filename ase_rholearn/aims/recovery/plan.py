@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers
 
 from ..basis_info import BasisInfo
 
@@ -69,6 +70,9 @@ def recovery_structure(
     """
     if pairs < 1:
         raise ValueError(f"pairs is {pairs}: give 1 or more")
+    unknown = [symbol for symbol in species if atomic_numbers.get(symbol, 0) == 0]
+    if unknown or not species:
+        raise ValueError(f"species are {list(species)}: give symbols of elements, such as H and O")
     symbols = [symbol for symbol in dict.fromkeys(species) for _ in range(2 * pairs)]
     edge = int(np.ceil(len(symbols) ** (1 / 3) - 1e-9))
     places = np.stack(np.meshgrid(*[np.arange(edge)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)

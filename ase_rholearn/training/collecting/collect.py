@@ -222,7 +222,7 @@ def _triangle(matrix: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
         full = np.zeros((size, size))
         full[np.ix_(rows, rows)] = matrix
         matrix = full
-    return matrix[np.triu_indices(size)]
+    return np.concatenate([row[start:] for start, row in enumerate(matrix)])
 
 
 def _failures(sources: Sequence[Source], failed: Mapping[Path, str]) -> Iterator[tuple[Atoms, str]]:

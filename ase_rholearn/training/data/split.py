@@ -72,7 +72,8 @@ def split_ids(
     if not parts["training"] or (validation > 0 and not parts["validation"]):
         unit = "groups" if groups else "structures"
         raise ValueError(
-            f"{len(ordered)} {unit} are too few for validation = {validation} and test = {test}"
+            f"{len(ordered)} {unit} are too few for validation = {validation} and test = {test}: "
+            "give fractions that at least one each makes up, or 0"
         )
     return parts
 

@@ -12,8 +12,9 @@ from ...model.network.clebsch_gordan import clebsch_gordan
 #: Feature vectors that are held at once.
 CHUNK = 2048
 
-#: Variances below are those of features that vanish.
-_TINY = 1e-100
+#: Variance below which features, of order one, are rounding of what symmetry makes vanish, such
+#: as vectors at the atoms of rock salt. Weights of them would be without bounds.
+VANISHING = 1e-20
 
 #: Fewer eigenvectors than this fraction are found by Lanczos steps, not all at once.
 _FEW = 8
@@ -79,11 +80,11 @@ def components_of(product: CoupledProduct, expansions: torch.Tensor, count: int)
     if rows >= feature_count(product):
         covariance, _ = covariance_of(product, expansions, centred=False)
         values, vectors = leading(covariance, min(count, len(covariance)))
-        return vectors / values[0].clamp_min(_TINY).sqrt()
+        return vectors / values[0].sqrt() if values[0] > VANISHING else vectors
     # few atoms: the same from the products of feature vectors, X X^T instead of X^T X
     features = product_features(product, expansions).flatten(0, 1)
     values, left = leading(features @ features.T / rows, min(count, rows))
-    kept = values > 1e-14 * values[0].clamp_min(_TINY)
+    kept = values > (1e-14 * values[0]).clamp_min(VANISHING)
     values, left = values[kept], left[:, kept]
     return features.T @ (left / (rows * values * values[:1]).sqrt())
 

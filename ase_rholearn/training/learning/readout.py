@@ -23,6 +23,7 @@ from ...model.network import (
 from .closed_form import ClosedForm
 from .features import (
     CHUNK,
+    VANISHING,
     components_of,
     product_features,
     set_weights,
@@ -256,6 +257,7 @@ class ReadoutProblem:
             )
             gram = block.gram(per_atom)
             largest = float(torch.linalg.eigvalsh(gram)[-1]) if len(gram) else 1.0
+            largest = largest if largest > VANISHING else 1.0
             ridges.append(ridge * largest)
             diagonal = torch.eye(len(gram), dtype=torch.float64)
             # a little more than the ridge keeps the factorisation safe

@@ -247,7 +247,6 @@ def load_network(options: TrainOptions, basis: Basis) -> DensityNetwork:
 def _prepare_folder(options: TrainOptions, dataset: DataSet) -> dict[str, list[str]]:
     """Write options and split, or check that they are those of the folder."""
     output = options.output
-    output.mkdir(parents=True, exist_ok=True)
     relevant = _relevant(options.model_dump(mode="json"))
     options_file, split_file = output / "options.yaml", output / "split.json"
     if options_file.exists():
@@ -260,11 +259,14 @@ def _prepare_folder(options: TrainOptions, dataset: DataSet) -> dict[str, list[s
                 f"{output} holds a run with other options ({', '.join(changed)}): choose another "
                 "output, or remove it"
             )
-    else:
+    # a split that cannot be made leaves nothing behind, so that other options can follow
+    split = None if split_file.exists() else _split(options, dataset)
+    output.mkdir(parents=True, exist_ok=True)
+    if not options_file.exists():
         with atomic_write(options_file, "w") as stream:
             yaml.safe_dump(options.model_dump(mode="json"), stream, sort_keys=False)
-    if not split_file.exists():
-        write_split(split_file, _split(options, dataset))
+    if split is not None:
+        write_split(split_file, split)
     return read_split(split_file, dataset.ids)
 
 
