@@ -145,8 +145,15 @@ def read_ri_fit(
     return fit
 
 
-def shrink_overlap(directory: str | os.PathLike[str]) -> None:
-    """Bring the text of a run's overlap, if there is one, into ``ri_ovlp.npy``, and remove it.
+def shrink_overlap(directory: str | os.PathLike[str], *, remove_text: bool = True) -> None:
+    """Bring the text of a run's overlap, if there is one, into ``ri_ovlp.npy``.
+
+    Parameters
+    ----------
+    directory
+        Of the run.
+    remove_text
+        Whether the text is removed afterwards.
 
     Raises
     ------
@@ -157,7 +164,7 @@ def shrink_overlap(directory: str | os.PathLike[str]) -> None:
     if not (folder / OVERLAP).exists():
         return
     known, basis = version_of_directory(folder), read_basis_info(folder)
-    store_overlap(folder, basis.size, _order_of(folder, known, basis), remove_text=True)
+    store_overlap(folder, basis.size, _order_of(folder, known, basis), remove_text=remove_text)
 
 
 def _order_of(folder: Path, version: int, basis: BasisInfo) -> NativeOrder | None:

@@ -81,6 +81,7 @@ def run_all(
     command: str | None = None,
     timeout: float | None = None,
     retry: bool = True,
+    keep_overlap_text: bool = False,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
     """Run what has not been run, and judge it by its output.
@@ -103,6 +104,8 @@ def run_all(
         Seconds that a run may take.
     retry
         Whether runs that failed are run again.
+    keep_overlap_text
+        Whether ``ri_ovlp.out`` stays beside ``ri_ovlp.npy``, for other programs.
     on_outcome
         Called after each structure.
 
@@ -123,7 +126,9 @@ def run_all(
     outcomes: dict[Path, Outcome] = {}
     with nullcontext(executor) if executor is not None else ThreadPoolExecutor(1) as where:
         futures = {
-            where.submit(run_structure, path, tuple(steps), words, timeout, retry): path
+            where.submit(
+                run_structure, path, tuple(steps), words, timeout, retry, keep_overlap_text
+            ): path
             for path in structures
         }
         try:
@@ -150,6 +155,7 @@ def run_structure(
     command: Sequence[str],
     timeout: float | None = None,
     retry: bool = True,
+    keep_overlap_text: bool = False,
 ) -> Outcome:
     """Run those steps of a structure that are not done.
 
@@ -161,7 +167,7 @@ def run_structure(
         In their order.
     command
         Words of the command.
-    timeout, retry
+    timeout, retry, keep_overlap_text
         As for :func:`run_all`.
     """
     for step in steps:
@@ -173,13 +179,15 @@ def run_structure(
             continue
         if verdict.state == "failed" and not retry:
             return Outcome(structure, False, f"{step}: {verdict.reason}")
-        reason = _run_step(structure, step, command, timeout)
+        reason = _run_step(structure, step, command, timeout, keep_overlap_text)
         if reason:
             return Outcome(structure, False, f"{step}: {reason}")
     return Outcome(structure, True)
 
 
-def _run_step(structure: Path, step: Step, command: Sequence[str], timeout: float | None) -> str:
+def _run_step(
+    structure: Path, step: Step, command: Sequence[str], timeout: float | None, keep_text: bool
+) -> str:
     """Run one step, and say what went wrong; empty if nothing did."""
     folder = step_directory(structure, step)
     with _locked(folder) as lock:
@@ -199,16 +207,16 @@ def _run_step(structure: Path, step: Step, command: Sequence[str], timeout: floa
         (folder / RECORD).write_text(json.dumps(record))
         reason = judge(folder, step).reason
         if not reason:
-            reason = record["reason"] = _read_back(folder) if step == "fit" else ""
+            reason = record["reason"] = _read_back(folder, keep_text) if step == "fit" else ""
             record["sizes"] = sizes(folder)
             (folder / RECORD).write_text(json.dumps(record))
     return reason
 
 
-def _read_back(folder: Path) -> str:
+def _read_back(folder: Path, keep_text: bool) -> str:
     """Bring an overlap matrix into binary, and read all of the fit: what is wrong, or nothing."""
     try:
-        shrink_overlap(folder)
+        shrink_overlap(folder, remove_text=not keep_text)
         read_ri_fit(folder)
     except (ValueError, OSError) as error:
         return str(error)

@@ -86,6 +86,7 @@ def run_steps(options: AimsOptions, root: Path, steps: list[Step]) -> None:
             command=options.command,
             timeout=options.timeout,
             retry=options.retry,
+            keep_overlap_text=options.keep_overlap_text,
             on_outcome=report,
         )
     typer.echo(f"{done} of {total} structures are done")

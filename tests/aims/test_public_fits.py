@@ -1,4 +1,4 @@
-"""Fits of FHI-aims 240925 that rholearn published, as text: methane."""
+"""Fits of FHI-aims 240925 that rholearn published, as text: methane and a pair of carbon atoms."""
 
 from __future__ import annotations
 
@@ -48,6 +48,15 @@ def test_text_of_full_size_is_read_bit_for_bit(
     np.testing.assert_array_equal(found.projections, fit.projections)
     np.testing.assert_array_equal(found.overlap, fit.overlap)
     assert found.residual() < 1e-12
+
+
+def test_projections_of_the_isolated_pair() -> None:
+    """Two atoms 100 Angstrom apart, as rholearn gets the density of a free one."""
+    atoms = Atoms("C2", [[0, 0, 0], [100, 0, 0]])
+    fit = read_rholearn_fit(folder("isolated/data/processed/0/edensity"), atoms)
+    assert fit.residual() < 1e-12
+    half = len(fit.coefficients) // 2
+    np.testing.assert_allclose(fit.coefficients[:half], fit.coefficients[half:], atol=3e-3)
 
 
 def test_the_loss_is_the_integral_on_fhi_aims_own_grid(

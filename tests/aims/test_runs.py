@@ -198,6 +198,17 @@ class TestRun:
         assert np.load(fit / "ri_ovlp.npy").shape == (24, 24)
         assert judge(fit, "fit").state == "done"
 
+    def test_the_text_of_an_overlap_may_stay(
+        self, tmp_path: Path, settings: AimsSettings, command_line: str
+    ) -> None:
+        set_up([WATER], tmp_path, settings)
+        (outcome,) = run_all(tmp_path, STEPS, command=command_line, keep_overlap_text=True)
+        assert outcome.done
+        fit = tmp_path / "000000/fit"
+        assert (fit / "ri_ovlp.out").exists()
+        assert (fit / "ri_ovlp.npy").exists()
+        assert judge(fit, "fit").state == "done"
+
     def test_a_fit_of_a_density_that_did_not_converge_is_not_used(
         self, tmp_path: Path, settings: AimsSettings, command_line: str
     ) -> None:

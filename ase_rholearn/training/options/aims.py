@@ -73,6 +73,9 @@ class AimsOptions(Section):
     workers: WorkerOptions = Field(default_factory=WorkerOptions)
     timeout: float | None = Field(None, gt=0, description="seconds that a run may take")
     retry: bool = Field(True, description="run again what failed in an earlier run")
+    keep_overlap_text: bool = Field(
+        False, description="keep ri_ovlp.out beside ri_ovlp.npy, for other programs that read it"
+    )
 
     def settings(self) -> AimsSettings:
         """The same for :func:`~ase_rholearn.aims.set_up`."""
