@@ -35,7 +35,7 @@ from ..wrapper import DEVIATIONS, ENERGY, ERRORS, EXTRAPOLATION, OUTPUT
 from .card import ModelCard
 from .export import BASIS_KEY, CARD_KEY
 from .others import EXTENSIONS, anonymous_card, as_basis, coefficient_output
-from .shipped import find_model
+from .shipped import find_model, shipped_models
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -126,7 +126,12 @@ class DensityModel:
     def check(self, atoms: Atoms, *, argument: str = "atoms") -> None:
         """Raise a readable error if the model cannot predict this structure."""
         check_atoms(atoms, argument=argument)
-        self.basis.check_species(atoms.numbers, owner=f"{argument}: the model {self.card.name!r}")
+        if not set(atoms.numbers.tolist()) <= set(self.basis.species):
+            self.basis.check_species(
+                atoms.numbers,
+                owner=f"{argument}: the model {self.card.name!r}",
+                remedy=f"; shipped models are {', '.join(shipped_models())}",
+            )
         charge = total_charge(atoms)
         if charge not in self.card.charges:
             raise ValueError(
