@@ -8,8 +8,8 @@ Parts:
     python benchmarks/organic_model.py transfer    # other kinds of molecules, see organic_sets.py
     python benchmarks/organic_model.py time        # a prediction beside matrix products
 
-The references of the test molecules are in ``models/organic-pbe/test``; PySCF makes the others, at
-the level of theory of the model, and everything is kept in the recipe's work folder: a second run
+The references of the test molecules are in ``models/organic-pbe``; PySCF makes the others, at the
+level of theory of the model, and everything is kept in the recipe's work folder: a second run
 goes on from there. ``--first`` takes fewer structures of each set, in the order of the test set.
 One thread, CPU times.
 """
@@ -34,7 +34,7 @@ from ase_rholearn.references.pyscf import KohnSham, PySCF, density_from_mean_fie
 from ase_rholearn.references.pyscf.products import numpy_products
 from ase_rholearn.references.pyscf.run import kohn_sham
 from ase_rholearn.scf import initial_guess, one_shot
-from ase_rholearn.training.data import DataSet
+from ase_rholearn.training.data import DataSet, read_split
 from ase_rholearn.training.evaluation import Job, Reporting, Settings, evaluate_models
 from ase_rholearn.training.generation import generate
 from ase_rholearn.training.options import GenerateOptions, load_options
@@ -43,9 +43,10 @@ MODEL = "organic-pbe"
 WORK = RECIPE / "work"
 
 
-def test_set() -> DataSet:
-    """The held-out molecules."""
-    return DataSet.open(RECIPE / "test")
+def test_set(first: int | None) -> tuple[DataSet, list[str]]:
+    """The data set, and ids of its held-out molecules."""
+    dataset = DataSet.open(RECIPE / "densities")
+    return dataset, read_split(RECIPE / "split.json", dataset.ids)["test"][:first]
 
 
 def judged(dataset: DataSet, names: list[str], folder: Path) -> list[dict[str, Any]]:
@@ -68,7 +69,7 @@ def summary(title: str, found: list[dict[str, Any]]) -> None:
     """One line: means, and the worst of (a)."""
     names = (
         *("nmae_scf_percent", "nmae_fit_percent", "nmae_floor_percent", "nmae_one_shot_percent"),
-        "dipole_error_debye",
+        *("nmae_screened_percent", "dipole_error_debye"),
     )
     means = [np.mean([one[name] for one in found if name in one] or [np.nan]) for name in names]
     worst = max(one["nmae_scf_percent"] for one in found)
@@ -78,14 +79,14 @@ def summary(title: str, found: list[dict[str, Any]]) -> None:
 
 
 HEAD = f"{'':24} {'':4} " + " ".join(
-    f"{x:>8}" for x in ("(a) %", "(b) %", "(c) %", "(d) %", "dip. D", "worst")
+    f"{x:>8}" for x in ("(a) %", "(b) %", "(c) %", "(d) %", "(e) %", "dip. D", "worst")
 )
 
 
 def test(arguments: argparse.Namespace) -> None:
     """Figures of the test set: all, by element, by size."""
-    dataset = test_set()
-    found = judged(dataset, dataset.ids[: arguments.first], WORK / "evaluation-test")
+    dataset, names = test_set(arguments.first)
+    found = judged(dataset, names, WORK / "evaluation-test")
     print(HEAD)
     summary("all", found)
     by_element, by_size = defaultdict(list), defaultdict(list)
@@ -204,8 +205,8 @@ def energies(arguments: argparse.Namespace) -> None:
 
 def held_out(first: int | None) -> list[Atoms]:
     """Molecules of the test set."""
-    dataset = test_set()
-    found = [dataset.load(name).atoms for name in dataset.ids[:first]]
+    dataset, names = test_set(first)
+    found = [dataset.load(name).atoms for name in names]
     return [Atoms(a.symbols, a.positions) for a in found]
 
 

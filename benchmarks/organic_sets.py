@@ -21,7 +21,7 @@ from ase.io import read
 from ase.neighborlist import natural_cutoffs, neighbor_list
 
 from ase_rholearn.references import Reference
-from ase_rholearn.training import DataSet
+from ase_rholearn.training.data import DataSet, read_split
 
 HERE = Path(__file__).parent
 RECIPE = HERE.parent / "models" / "organic-pbe"
@@ -86,7 +86,9 @@ def small_molecules() -> list[Atoms]:
 
 def training_structures() -> list[Atoms]:
     """Those that the model was trained on."""
-    return [reference.atoms for reference in DataSet.open(RECIPE / "densities")]
+    dataset = DataSet.open(RECIPE / "densities")
+    parts = read_split(RECIPE / "split.json", dataset.ids)
+    return [dataset.load(n).atoms for n in [*parts["training"], *parts["validation"]]]
 
 
 def skeleton(atoms: Atoms) -> tuple[str, ...]:
