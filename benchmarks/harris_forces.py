@@ -18,6 +18,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,10 +46,12 @@ def chosen(structures: list[Atoms], sizes: list[int], each: int) -> list[Atoms]:
     return [a for n in sizes for a in [b for b in structures if len(b) == 3 * n][:each]]
 
 
-def kept(name: str, atoms: Atoms, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def kept(
+    name: str, atoms: Atoms, work: Callable[[], dict[str, Any]], root: Path = WORK
+) -> dict[str, Any]:
     """The result of some work on a structure, from the work folder if it was done before."""
     key = "".join(f"{x:.6f}" for x in atoms.positions.ravel()) + atoms.get_chemical_formula()
-    folder = WORK / name
+    folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{abs(hash_of(key)):016x}.json"
     if not path.exists():
@@ -133,33 +136,34 @@ def clusters(arguments: argparse.Namespace) -> None:
     )
 
 
-def cycles(arguments: argparse.Namespace) -> None:
+def cycles_of(atoms: Atoms, model: RhoCalculator) -> dict[str, list[int]]:
     """Cycles to both thresholds from PySCF's start, the model, and a fit of the density itself."""
+    found: dict[str, list[int]] = {}
+    exact = None
+    for tolerance in (1e-9, 1e-6):
+        level = KohnSham(LEVEL.xc, LEVEL.orbital_basis, conv_tol=tolerance)
+        counts = []
+        for start in ("minao", "model", "fit"):
+            mean_field = kohn_sham(atoms, level)
+            dm0 = None
+            if start != "minao":
+                dm0 = initial_guess(mean_field, exact if start == "fit" else model)
+            with numpy_products():
+                mean_field.with_df.build()
+                mean_field.kernel(dm0)
+            counts.append(int(mean_field.cycles))
+            exact = exact or density_from_mean_field(mean_field, model.model.basis)
+        found[f"{tolerance:g}"] = counts
+    return found
+
+
+def cycles(arguments: argparse.Namespace) -> None:
+    """Cycles of held-out clusters, means, and what the model saves of what the fit saves."""
     model = RhoCalculator("water-pbe", device="cpu")
-
-    def run(atoms: Atoms) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        exact = None
-        for tolerance in (1e-9, 1e-6):
-            level = KohnSham(LEVEL.xc, LEVEL.orbital_basis, conv_tol=tolerance)
-            counts = []
-            for start in ("minao", "model", "fit"):
-                mean_field = kohn_sham(atoms, level)
-                dm0 = None
-                if start != "minao":
-                    dm0 = initial_guess(mean_field, exact if start == "fit" else model)
-                with numpy_products():
-                    mean_field.with_df.build()
-                    mean_field.kernel(dm0)
-                counts.append(int(mean_field.cycles))
-                exact = exact or density_from_mean_field(mean_field, model.model.basis)
-            found[f"{tolerance:g}"] = counts
-        return found
-
     found = []
     print(f"{'':10} cycles from minao, model, fit to 1e-9 and to 1e-6 Hartree")
     for atoms in chosen(parts_of_the_recipe()["test"], arguments.sizes, arguments.each):
-        one = kept("cycles", atoms, lambda a=atoms: run(a))
+        one = kept("cycles", atoms, lambda a=atoms: cycles_of(a, model))
         found.append(list(one.values()))
         print(f"{atoms.get_chemical_formula():10} {one}", flush=True)
     for tolerance, (usual, mine, fit) in zip((1e-9, 1e-6), np.mean(found, axis=0), strict=True):

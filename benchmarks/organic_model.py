@@ -25,15 +25,13 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from harris_forces import LEVEL, kept, self_consistent
+from harris_forces import LEVEL, cycles_of, kept, self_consistent
 from organic_sets import RECIPE, sets
 from tqdm import tqdm
 
 from ase_rholearn import RhoCalculator, load_model
-from ase_rholearn.references.pyscf import KohnSham, PySCF, density_from_mean_field
-from ase_rholearn.references.pyscf.products import numpy_products
-from ase_rholearn.references.pyscf.run import kohn_sham
-from ase_rholearn.scf import initial_guess, one_shot
+from ase_rholearn.references.pyscf import PySCF
+from ase_rholearn.scf import one_shot
 from ase_rholearn.training.data import DataSet, read_split
 from ase_rholearn.training.evaluation import Job, Reporting, Settings, evaluate_models
 from ase_rholearn.training.generation import generate
@@ -133,28 +131,9 @@ def transfer(arguments: argparse.Namespace) -> None:
 def cycles(arguments: argparse.Namespace) -> None:
     """Cycles from PySCF's start, from the model and from a fit of the converged density."""
     model = RhoCalculator(MODEL, device="cpu")
-
-    def run(atoms: Atoms) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        exact = None
-        for tolerance in (1e-9, 1e-6):
-            level = KohnSham(LEVEL.xc, LEVEL.orbital_basis, conv_tol=tolerance)
-            counts = []
-            for start in ("minao", "model", "fit"):
-                mean_field = kohn_sham(atoms, level)
-                dm0 = None
-                if start != "minao":
-                    dm0 = initial_guess(mean_field, exact if start == "fit" else model)
-                with numpy_products():
-                    mean_field.kernel(dm0)
-                counts.append(int(mean_field.cycles))
-                exact = exact or density_from_mean_field(mean_field, model.model.basis)
-            found[f"{tolerance:g}"] = counts
-        return found
-
     rows = []
     for atoms in held_out(arguments.first):
-        found = kept("organic-cycles", atoms, lambda a=atoms: run(a))
+        found = kept("cycles", atoms, lambda a=atoms: cycles_of(a, model), WORK)
         rows.append(list(found.values()))
         print(f"{atoms.get_chemical_formula():16} {found}", flush=True)
     table = np.array(rows)
@@ -185,8 +164,8 @@ def energies(arguments: argparse.Namespace) -> None:
 
     rows, errors = [], []
     for atoms in held_out(arguments.first):
-        usual = kept("organic-scf", atoms, lambda a=atoms: self_consistent(a))
-        mine = kept("organic-harris", atoms, lambda a=atoms: run(a))
+        usual = kept("scf", atoms, lambda a=atoms: self_consistent(a), WORK)
+        mine = kept("harris", atoms, lambda a=atoms: run(a), WORK)
         shifts = [1e3 * (mine[k] - usual["energy"]) / len(atoms) for k in ("energy", "screened")]
         rows.append(shifts)
         errors.append(1e3 * np.abs(np.array(mine["forces"]) - usual["forces"]).ravel())
