@@ -17,7 +17,6 @@ One thread, CPU times.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -51,7 +50,7 @@ def judged(dataset: DataSet, names: list[str], folder: Path) -> list[dict[str, A
     """Figures of structures of a data set."""
     job = Job(MODEL, dataset.folder, Settings(2), device="cpu")
     with tqdm(total=len(names), unit="structure") as bar:
-        evaluate_models(
+        [result] = evaluate_models(
             [job],
             names,
             folder,
@@ -59,8 +58,8 @@ def judged(dataset: DataSet, names: list[str], folder: Path) -> list[dict[str, A
             workers=None,
             on_progress=lambda progress: bar.update(progress.done - bar.n),
         )
-    lines = (folder / "structures.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
+    found: list[dict[str, Any]] = result["structures"]
+    return found
 
 
 def summary(title: str, found: list[dict[str, Any]]) -> None:

@@ -12,9 +12,9 @@ from ...model.network.clebsch_gordan import clebsch_gordan
 #: Feature vectors that are held at once.
 CHUNK = 2048
 
-#: Variance below which features, of order one, are rounding of what symmetry makes vanish, such
+#: Variance below which even the leading features are rounding of what symmetry makes vanish, such
 #: as vectors at the atoms of rock salt. Weights of them would be without bounds.
-VANISHING = 1e-20
+VANISHING = 1e-26
 
 #: Fewer eigenvectors than this fraction are found by Lanczos steps, not all at once.
 _FEW = 8
@@ -84,7 +84,7 @@ def components_of(product: CoupledProduct, expansions: torch.Tensor, count: int)
     # few atoms: the same from the products of feature vectors, X X^T instead of X^T X
     features = product_features(product, expansions).flatten(0, 1)
     values, left = leading(features @ features.T / rows, min(count, rows))
-    kept = values > (1e-14 * values[0]).clamp_min(VANISHING)
+    kept = (values > 1e-14 * values[0]) & (values[0] > VANISHING)
     values, left = values[kept], left[:, kept]
     return features.T @ (left / (rows * values * values[:1]).sqrt())
 
