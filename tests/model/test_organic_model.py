@@ -43,6 +43,7 @@ def test_molecules_of_training_and_test_differ() -> None:
     assert not smiles["validation"] & smiles["test"]
 
 
+@pytest.mark.filterwarnings("ignore:.* unlike those of the training set")
 def test_densities_are_those_of_the_references(
     calculator: RhoCalculator, held_out: list[Reference]
 ) -> None:
