@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from harris_forces import LEVEL, cycles_of, kept, self_consistent
-from organic_sets import RECIPE, sets
+from organic_sets import RECIPE, SETS, drugs
 from tqdm import tqdm
 
 from ase_rholearn import RhoCalculator, load_model
@@ -103,9 +103,8 @@ def transfer(arguments: argparse.Namespace) -> None:
     """Figures of the other sets, references made on the spot."""
     making = load_options(GenerateOptions, RECIPE / "recipe" / "generate.yaml")
     code = PySCF(load_model(MODEL).basis, making.kohn_sham.settings())
-    chosen = {name: some[: arguments.first] for name, some in sets().items()}
-    chosen = {name: some for name, some in chosen.items() if name in arguments.sets}
-    for name, structures in chosen.items():
+    for name in arguments.sets:
+        structures = SETS[name]()[: arguments.first]
         path = WORK / "transfer" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         dataset = DataSet.create(path, code.basis, code.settings())
@@ -191,11 +190,10 @@ def held_out(first: int | None) -> list[Atoms]:
 def times(arguments: argparse.Namespace) -> None:
     """A molecule of 21 atoms beside twenty products of 1000 x 1000 matrices, float64."""
     import torch
-    from ase.io import read
 
     torch.set_num_threads(1)
     calculator = RhoCalculator(MODEL, device="cpu")
-    atoms = next(a for a in read(Path(__file__).parent / "drug-molecules.xyz", ":") if len(a) == 21)
+    atoms = next(a for a in drugs() if len(a) == 21)
     left, right = np.random.default_rng(0).normal(size=(2, 1000, 1000))
     for _ in range(5):
         atoms.rattle(1e-4, rng=np.random.default_rng(0))
@@ -219,7 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART")
     parser.add_argument("--first", type=int, help="structures of each set; left out: all")
-    parser.add_argument("--sets", nargs="+", default=sorted(sets()), help="of transfer")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="of transfer")
     parser.add_argument("--each", action="store_true", help="print every structure of transfer")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)

@@ -10,6 +10,7 @@ hexamer     the water hexamer of the examples
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +19,14 @@ from ase.build import molecule
 from ase.collections import g2
 from ase.data.s22 import create_s22_system, s22
 from ase.io import read
-from ase.neighborlist import natural_cutoffs, neighbor_list
 
+from ase_rholearn.bonds import BONDED, close_pairs
 from ase_rholearn.references import Reference
 from ase_rholearn.training.data import DataSet, read_split
 
 HERE = Path(__file__).parent
 RECIPE = HERE.parent / "models" / "organic-pbe"
 SPECIES = {"H", "C", "N", "O", "F", "S", "Cl"}
-
-#: Molecules of g2 with these species whose ground states have open shells, by their names.
-OPEN_SHELLS = {
-    *("CH3", "CH", "CH2_s3B1d", "CN", "NH", "NH2", "OH", "O", "O2", "NO", "NO2", "SH", "S", "SO"),
-    *("S2", "C2H3", "C2H5", "CCH", "C3H9C", "CH3O", "CH3S", "CH2OH", "CH3CO", "CHO", "HCO", "HO2"),
-    *("ClO", "H2COH", "CH3CH2O", "C3H7", "CH3CH2", "CS_", "Cl", "F", "H", "C", "N"),
-}
 
 #: Twenty drugs, by name.
 DRUGS = {
@@ -59,27 +53,13 @@ DRUGS = {
 }
 
 
-def sets() -> dict[str, list[Atoms]]:
-    """All of them, each structure with a ``name``."""
-    return {
-        "g2": small_molecules(),
-        "s22": [named(create_s22_system(name), name) for name in s22],
-        "drugs": read(HERE / "drug-molecules.xyz", index=":"),
-        "torsions": torsions(),
-        "stretches": stretches(),
-        "hexamer": [
-            named(Reference.load(HERE.parent / "examples" / "water-hexamer.npz").atoms, "")
-        ],
-    }
-
-
 def small_molecules() -> list[Atoms]:
     """Of g2, with closed shells, without those that the model was trained on."""
     known = {skeleton(atoms) for atoms in training_structures()}
     chosen = [
         named(molecule(name), name)
         for name in g2.names
-        if name not in OPEN_SHELLS and not molecule(name).get_initial_magnetic_moments().any()
+        if not molecule(name).get_initial_magnetic_moments().any()
     ]
     return [a for a in chosen if set(a.symbols) <= SPECIES and skeleton(a) not in known]
 
@@ -93,10 +73,10 @@ def training_structures() -> list[Atoms]:
 
 def skeleton(atoms: Atoms) -> tuple[str, ...]:
     """The same for all geometries of a molecule: species and bonds, five neighbours deep."""
-    first, second = neighbor_list("ij", atoms, natural_cutoffs(atoms, mult=1.2))
+    neighbors = bonded(atoms)
     labels = [str(symbol) for symbol in atoms.symbols]
     for _ in range(5):
-        around = [sorted(labels[j] for j in second[first == i]) for i in range(len(atoms))]
+        around = [sorted(labels[j] for j in some) for some in neighbors]
         labels = [short(f"{label}({','.join(n)})") for label, n in zip(labels, around, strict=True)]
     return tuple(sorted(labels))
 
@@ -120,6 +100,7 @@ def torsions() -> list[Atoms]:
     butane, acid = molecule("trans-butane"), molecule("HCOOH")
     chain = [i for i in range(len(butane)) if butane.symbols[i] == "C"]
     chain = ordered_chain(butane, chain)
+    near = bonded(acid)
     found = []
     for angle in range(0, 181, 30):
         turned = butane.copy()
@@ -127,10 +108,10 @@ def torsions() -> list[Atoms]:
         turned.set_dihedral(*chain, angle, indices=moving)
         found.append(named(turned, f"butane {angle}"))
         turned = acid.copy()
-        oxygen = next(i for i in range(5) if acid.symbols[i] == "O" and len(bonded(acid, i)) == 2)
-        carbon = next(i for i in bonded(acid, oxygen) if acid.symbols[i] == "C")
-        hydrogen = next(i for i in bonded(acid, oxygen) if acid.symbols[i] == "H")
-        other = next(i for i in bonded(acid, carbon) if acid.symbols[i] == "O" and i != oxygen)
+        oxygen = next(i for i in range(5) if acid.symbols[i] == "O" and len(near[i]) == 2)
+        carbon = next(i for i in near[oxygen] if acid.symbols[i] == "C")
+        hydrogen = next(i for i in near[oxygen] if acid.symbols[i] == "H")
+        other = next(i for i in near[carbon] if acid.symbols[i] == "O" and i != oxygen)
         turned.set_dihedral(other, carbon, oxygen, hydrogen, angle, indices=[hydrogen])
         found.append(named(turned, f"formic acid {angle}"))
     return found
@@ -151,17 +132,18 @@ def stretches() -> list[Atoms]:
     return found
 
 
-def bonded(atoms: Atoms, i: int) -> list[int]:
-    """Neighbours of an atom."""
-    first, second = neighbor_list("ij", atoms, natural_cutoffs(atoms, mult=1.2))
-    return [int(j) for j in second[first == i]]
+def bonded(atoms: Atoms) -> list[list[int]]:
+    """Neighbours of each atom."""
+    pairs = close_pairs(atoms, BONDED)
+    return [pairs.j[pairs.i == i].tolist() for i in range(len(atoms))]
 
 
 def beyond(atoms: Atoms, start: int, through: int) -> list[int]:
     """Atoms on the far side of a bond that is in no ring."""
+    neighbors = bonded(atoms)
     found, pending = {start, through}, [through]
     while pending:
-        new = [j for j in bonded(atoms, pending.pop()) if j not in found]
+        new = [j for j in neighbors[pending.pop()] if j not in found]
         found.update(new)
         pending += new
     return sorted(found - {start})
@@ -169,7 +151,8 @@ def beyond(atoms: Atoms, start: int, through: int) -> list[int]:
 
 def ordered_chain(atoms: Atoms, carbons: list[int]) -> list[int]:
     """Carbon atoms from one end to the other."""
-    near = {c: [j for j in bonded(atoms, c) if j in carbons] for c in carbons}
+    neighbors = bonded(atoms)
+    near = {c: [j for j in neighbors[c] if j in carbons] for c in carbons}
     chain = [next(c for c in carbons if len(near[c]) == 1)]
     while len(chain) < len(carbons):
         chain.append(next(j for j in near[chain[-1]] if j not in chain))
@@ -187,6 +170,33 @@ def make_drugs() -> None:
     assert sizes.min() >= 20, sizes
     assert sizes.max() <= 40, sizes
     write(HERE / "drug-molecules.xyz", found, format="extxyz")
+
+
+def dimers() -> list[Atoms]:
+    """All of S22."""
+    return [named(create_s22_system(name), name) for name in s22]
+
+
+def drugs() -> list[Atoms]:
+    """What :func:`make_drugs` has written."""
+    return read(HERE / "drug-molecules.xyz", index=":")
+
+
+def hexamer() -> list[Atoms]:
+    """That of the examples."""
+    path = HERE.parent / "examples" / "water-hexamer.npz"
+    return [named(Reference.load(path).atoms, "water hexamer")]
+
+
+#: All of them by name; each structure has a ``name``, too.
+SETS: dict[str, Callable[[], list[Atoms]]] = {
+    "g2": small_molecules,
+    "s22": dimers,
+    "drugs": drugs,
+    "torsions": torsions,
+    "stretches": stretches,
+    "hexamer": hexamer,
+}
 
 
 if __name__ == "__main__":

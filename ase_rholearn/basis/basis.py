@@ -205,15 +205,13 @@ class Basis:
         """Functions per atom, by atomic number."""
         return {z: sum(2 * s.l + 1 for s in shells) for z, shells in self.shells.items()}
 
-    def check_species(
-        self, numbers: Iterable[int], *, owner: str = "the basis", remedy: str = ""
-    ) -> None:
+    def check_species(self, numbers: Iterable[int], *, owner: str = "the basis") -> None:
         """Raise a ValueError that names the species which the basis lacks."""
         missing = sorted(set(map(int, numbers)) - set(self.species))
         if missing:
             raise ValueError(
                 f"{owner} does not know the species {_symbols(missing)}: "
-                f"it has {_symbols(self.species)}{remedy}"
+                f"it has {_symbols(self.species)}"
             )
 
     def size(self, numbers: Sequence[int] | np.ndarray) -> int:

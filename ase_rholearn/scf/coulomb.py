@@ -189,12 +189,16 @@ def _contract(molecule: Any, auxiliary: Any, coefficients: np.ndarray) -> np.nda
     return np.asarray(lib.unpack_tril(packed))
 
 
-def _projected(molecule: Any, matrix: np.ndarray, auxiliary: Any) -> np.ndarray:
-    """(D|P) of a density matrix: (n,)."""
+def packed_pairs(matrix: np.ndarray) -> np.ndarray:
+    """A density matrix for products with packed integrals, whose pairs m < n stand for two."""
     from pyscf import lib
 
-    # pairs m < n stand for two
-    packed = lib.pack_tril(2 * matrix - np.diag(np.diag(matrix)))
+    return np.asarray(lib.pack_tril(2 * matrix - np.diag(np.diag(matrix))))
+
+
+def _projected(molecule: Any, matrix: np.ndarray, auxiliary: Any) -> np.ndarray:
+    """(D|P) of a density matrix: (n,)."""
+    packed = packed_pairs(matrix)
     parts = [
         packed @ integrals
         for _, integrals in three_centre_blocks(molecule, auxiliary, "int3c2e", "s2ij", 1)

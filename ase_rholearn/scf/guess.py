@@ -68,8 +68,8 @@ def initial_guess(
         PySCF's quadrature grid for exchange and correlation. Finer ones save no further cycles,
         the coarsest loses one or two.
     screening
-        Whether to correct the matrix by linear response, which takes one or two cycles' work of the
-        calculation at the price of one. Molecules of some hundred atoms and more go without.
+        Whether to correct the matrix by linear response, which saves two cycles or so at the price
+        of less than one. Molecules of some hundred atoms and more go without.
     check
         Whether to look at the start, and to take PySCF's own where it would be the better one.
 
@@ -86,9 +86,8 @@ def initial_guess(
     """
     rho = _density_of(density, _molecule_of(mean_field))
     start = _Start.of(mean_field, rho, grid_level=grid_level, screening=screening)
-    matrix = start.orbitals.density_matrix(mean_field)
-    usual = start.better_one(mean_field, rho, matrix) if check else None
-    return matrix if usual is None else usual
+    usual = start.better_one(mean_field, rho) if check else None
+    return start.orbitals.density_matrix(mean_field) if usual is None else usual
 
 
 def write_checkpoint(
@@ -119,7 +118,7 @@ def write_checkpoint(
     start = _Start.of(mean_field, rho, grid_level=grid_level, screening=screening)
     orbitals = start.orbitals
     if check:
-        usual = start.better_one(mean_field, rho, orbitals.density_matrix(mean_field))
+        usual = start.better_one(mean_field, rho)
         if usual is not None:
             orbitals = Orbitals.of(mean_field, mean_field.get_fock(dm=usual))
     with temporary_sibling(path) as temporary:
@@ -283,11 +282,12 @@ class _Start:
         correction = np.array(change) if unrestricted else sum(change) / len(change)
         return cls(Orbitals.of(mean_field, fock + correction), first)
 
-    def better_one(self, mean_field: Any, density: Density, start: np.ndarray) -> np.ndarray | None:
-        """PySCF's own start if it is better than this one's density matrix, with a warning."""
+    def better_one(self, mean_field: Any, density: Density) -> np.ndarray | None:
+        """PySCF's own start if it is better than this one, with a warning."""
         first = self.first.density_matrix(mean_field)
         if density_change(mean_field.mol, density, first) < _SUSPICIOUS:
             return None
+        start = self.orbitals.density_matrix(mean_field)
         usual = np.asarray(mean_field.get_init_guess())
         norms = [commutator_norm(mean_field, dm) for dm in (start, usual)]
         if norms[0] < norms[1]:

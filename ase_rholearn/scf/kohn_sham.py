@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh
 
 from ..density import Density
 from ..references.pyscf.integrals import check_same_atoms
@@ -100,27 +99,6 @@ def kohn_sham_terms(
         coulomb = Coulomb.of(molecule, density, coulomb_basis)
         found = ExchangeCorrelation.of(molecule, density, xc, grid_level=grid_level)
     return KohnShamTerms(matrix + coulomb.matrix + found.matrix, coulomb, found)
-
-
-def one_shot_orbitals(
-    molecule: Any, density: Density, xc: str, *, grid_level: int = 2
-) -> tuple[np.ndarray, np.ndarray]:
-    """Occupied orbitals of one diagonalisation for a closed-shell molecule.
-
-    Returns
-    -------
-    orbitals
-        (nao, nocc), scaled so that the density matrix is C C^T.
-    energies
-        (nao,) Hartree.
-    """
-    if molecule.spin != 0:
-        raise ValueError(
-            f"molecule has {molecule.spin} unpaired electrons: only closed shells are supported"
-        )
-    fock = kohn_sham_matrix(molecule, density, xc, grid_level=grid_level)
-    energies, orbitals = eigh(fock, molecule.intor("int1e_ovlp"))
-    return np.sqrt(2.0) * orbitals[:, : molecule.nelectron // 2], energies
 
 
 def _check_molecule(molecule: Any, density: Density) -> None:

@@ -207,3 +207,19 @@ def one_shot(
         coulomb_basis=coulomb_basis,
     )
     return replace(found, atoms=atoms)
+
+
+def one_shot_orbitals(
+    molecule: Any, density: Density, xc: str, *, grid_level: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
+    """Occupied orbitals of one diagonalisation for a closed-shell molecule.
+
+    Returns
+    -------
+    orbitals
+        (nao, nocc), scaled so that the density matrix is C C^T.
+    energies
+        (nao,) Hartree.
+    """
+    found = OneShot.of(molecule, density, xc, grid_level=grid_level, coulomb_basis=None)
+    return found.occupied_orbitals, found.orbital_energies / units.Hartree

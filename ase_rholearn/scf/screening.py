@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import cho_solve, solve
 
-from .coulomb import three_centre_blocks
+from .coulomb import packed_pairs, three_centre_blocks
 from .exchange_correlation import ExchangeCorrelation, orbital_blocks
 from .kohn_sham import KohnShamTerms
 from .semilocal import Semilocal
@@ -150,11 +150,7 @@ def _transformed(
     active: list[tuple[np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """(P|D) of the density, (naux,), and for each channel (P|ia), (naux, nocc * nvirt) float32."""
-    from pyscf import lib
-
-    matrix = sum(channel.density_matrix for channel in channels)
-    # pairs m < n stand for two
-    packed = lib.pack_tril(2 * matrix - np.diag(np.diag(matrix)))
+    packed = packed_pairs(np.sum([channel.density_matrix for channel in channels], axis=0))
     projections = np.empty(auxiliary.nao)
     pairs = [np.empty((auxiliary.nao, len(o) * len(v)), np.float32) for o, v in active]
     kept = [

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 from pyscf import dft, gto, scf
+from small_calculations import molecule_of, rich_fit
 
 from ase_rholearn import RhoCalculator
-from ase_rholearn.basis import Basis, even_tempered
+from ase_rholearn.basis import Basis
 from ase_rholearn.density import Density
-from ase_rholearn.references.pyscf import atomic_densities, density_from_mean_field
 from ase_rholearn.references.pyscf.run import without_checkpoint
 from ase_rholearn.scf import GuessWarning, initial_guess, write_checkpoint
 from ase_rholearn.scf.guess import commutator_norm, density_change
@@ -24,8 +24,7 @@ WATER = Atoms("OHH", [[0.3, -0.2, 0.1], [1.2, -0.1, 0.3], [0.0, 0.5, 0.75]])
 
 def water(**options: Any) -> Any:
     """The molecule, where ASE has it."""
-    atoms = [(s, p) for s, p in zip(WATER.symbols, WATER.positions, strict=True)]
-    return gto.M(**{"atom": atoms, "basis": "def2-svp", "verbose": 0, **options})
+    return molecule_of(WATER, **options)
 
 
 def calculation(kind: Any = dft.RKS, xc: str | None = "PBE", **options: Any) -> Any:
@@ -42,9 +41,7 @@ def density() -> Density:
     """A rich fit of the converged density: as good as a start can be."""
     mean_field = calculation()
     mean_field.kernel()
-    basis = even_tempered(["H", "O"], beta=1.8, orbital_basis="def2-svp")
-    basis = basis.with_atomic_densities(atomic_densities([1, 8], orbital_basis="def2-svp"))
-    return density_from_mean_field(mean_field, basis)
+    return rich_fit(mean_field, {"H": 1, "O": 8})
 
 
 @pytest.fixture(scope="module")

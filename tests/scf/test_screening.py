@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from pyscf import dft, gto
+from small_calculations import molecule_of, rich_fit
 
 from ase_rholearn.basis import even_tempered
 from ase_rholearn.density import Density
-from ase_rholearn.references.pyscf import atomic_densities, density_from_mean_field
+from ase_rholearn.references.pyscf import density_from_mean_field
 from ase_rholearn.references.pyscf.run import without_checkpoint
 from ase_rholearn.scf import harris_gradient, initial_guess, one_shot, screening
 from ase_rholearn.scf.coulomb import COULOMB_BASIS
@@ -25,10 +26,7 @@ HYDROGEN_CYANIDE = Atoms("HCN", [[0.1, 0.0, -1.6], [0.0, 0.05, -0.5], [0.0, 0.0,
 
 def calculation(kind: Any = dft.RKS, xc: str = "LDA,VWN", **options: Any) -> Any:
     """Not yet run, with PySCF's fit of Coulomb integrals."""
-    atoms = [
-        (s, p) for s, p in zip(HYDROGEN_CYANIDE.symbols, HYDROGEN_CYANIDE.positions, strict=True)
-    ]
-    molecule = gto.M(atom=atoms, basis="def2-svp", verbose=0, **options)
+    molecule = molecule_of(HYDROGEN_CYANIDE, **options)
     mean_field = without_checkpoint(kind(molecule, xc=xc).density_fit(auxbasis=COULOMB_BASIS))
     mean_field.grids.level = 1
     return mean_field
@@ -39,9 +37,7 @@ def exact() -> Density:
     """A rich fit of the self-consistent density."""
     mean_field = calculation()
     mean_field.kernel()
-    basis = even_tempered(["H", "C", "N"], beta=1.8, orbital_basis="def2-svp")
-    basis = basis.with_atomic_densities(atomic_densities([1, 6, 7], orbital_basis="def2-svp"))
-    return density_from_mean_field(mean_field, basis)
+    return rich_fit(mean_field, {"H": 1, "C": 6, "N": 7})
 
 
 def off_by(exact: Density, share: float) -> Density:

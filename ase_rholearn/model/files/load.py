@@ -126,12 +126,12 @@ class DensityModel:
     def check(self, atoms: Atoms, *, argument: str = "atoms") -> None:
         """Raise a readable error if the model cannot predict this structure."""
         check_atoms(atoms, argument=argument)
-        if not set(atoms.numbers.tolist()) <= set(self.basis.species):
-            self.basis.check_species(
-                atoms.numbers,
-                owner=f"{argument}: the model {self.card.name!r}",
-                remedy=f"; shipped models are {', '.join(shipped_models())}",
-            )
+        owner = f"{argument}: the model {self.card.name!r}"
+        try:
+            self.basis.check_species(atoms.numbers, owner=owner)
+        except ValueError as error:
+            shipped = ", ".join(shipped_models())
+            raise ValueError(f"{error}; shipped models are {shipped}") from None
         charge = total_charge(atoms)
         if charge not in self.card.charges:
             raise ValueError(
