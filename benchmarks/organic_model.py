@@ -66,17 +66,15 @@ def summary(title: str, found: list[dict[str, Any]]) -> None:
     """One line: means, and the worst of (a)."""
     names = (
         *("nmae_scf_percent", "nmae_fit_percent", "nmae_floor_percent", "nmae_one_shot_percent"),
-        *("nmae_screened_percent", "dipole_error_debye"),
+        *("nmae_screened_percent", "dipole_error_debye", "dipole_error_screened_debye"),
     )
     means = [np.mean([one[name] for one in found if name in one] or [np.nan]) for name in names]
     worst = max(one["nmae_scf_percent"] for one in found)
-    print(
-        f"{title:24} {len(found):4} " + " ".join(f"{x:8.3f}" for x in [*means, worst]), flush=True
-    )
+    print(f"{title:24} {len(found):4} " + " ".join(f"{x:8.3f}" for x in [*means, worst]))
 
 
 HEAD = f"{'':24} {'':4} " + " ".join(
-    f"{x:>8}" for x in ("(a) %", "(b) %", "(c) %", "(d) %", "(e) %", "dip. D", "worst")
+    f"{x:>8}" for x in ("(a) %", "(b) %", "(c) %", "(d) %", "(e) %", "dip. D", "(e) D", "worst")
 )
 
 

@@ -20,7 +20,7 @@ from ase.collections import g2
 from ase.data.s22 import create_s22_system, s22
 from ase.io import read
 
-from ase_rholearn.bonds import BONDED, close_pairs
+from ase_rholearn.bonds import BONDED, close_pairs, molecules
 from ase_rholearn.references import Reference
 from ase_rholearn.training.data import DataSet, read_split
 
@@ -55,7 +55,7 @@ DRUGS = {
 
 def small_molecules() -> list[Atoms]:
     """Of g2, with closed shells, without those that the model was trained on."""
-    known = {skeleton(atoms) for atoms in training_structures()}
+    known = {skeleton(one) for atoms in training_structures() for one in single(atoms)}
     chosen = [
         named(molecule(name), name)
         for name in g2.names
@@ -69,6 +69,12 @@ def training_structures() -> list[Atoms]:
     dataset = DataSet.open(RECIPE / "densities")
     parts = read_split(RECIPE / "split.json", dataset.ids)
     return [dataset.load(n).atoms for n in [*parts["training"], *parts["validation"]]]
+
+
+def single(atoms: Atoms) -> list[Atoms]:
+    """The molecules of a structure."""
+    labels = molecules(atoms).labels
+    return [atoms[labels == k] for k in range(labels.max() + 1)]
 
 
 def skeleton(atoms: Atoms) -> tuple[str, ...]:

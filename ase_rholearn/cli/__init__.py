@@ -18,6 +18,7 @@ from . import (
     prediction,
     recovery,
     seed,
+    selection,
     training,
 )
 
@@ -43,6 +44,7 @@ for command in (
     training.train,
     evaluation.evaluate,
     training.export,
+    selection.select,
     training.options,
 ):
     app.command(command.__name__.rstrip("_"))(command)

@@ -88,16 +88,36 @@ def data_split(
     group: Annotated[
         str | None, typer.Option(metavar="KEY", help="Keep equal atoms.info[KEY] together.")
     ] = None,
+    extend: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SPLIT",
+            help="Keep the parts of this split; all else joins training, but for what --group "
+            "finds in the validation or test part.",
+        ),
+    ] = None,
 ) -> None:
     """Divide a data set into parts for training, validation and test."""
-    from ..training.data import DataSet, groups_by, split_ids, write_split
+    from ..training.data import (
+        DataSet,
+        extend_split,
+        groups_by,
+        read_split,
+        split_ids,
+        write_split,
+    )
 
     dataset = DataSet.open(folder)
     groups = groups_by(dataset, group) if group else None
-    parts = split_ids(dataset.ids, validation, test, seed, groups=groups)
+    if extend:
+        parts = extend_split(read_split(extend, dataset.ids), dataset.ids, groups=groups)
+    else:
+        parts = split_ids(dataset.ids, validation, test, seed, groups=groups)
     write_split(output, parts)
     for name, ids in parts.items():
         typer.echo(f"{name:18} {len(ids)}")
+    if left := len(dataset.ids) - sum(map(len, parts.values())):
+        typer.echo(f"{'left out':18} {left}")
 
 
 @app.command("export")

@@ -72,6 +72,32 @@ def test_split_and_merge(data: Command, folder: Path, tmp_path: Path) -> None:
     assert sum(map(len, groups)) == 3
 
 
+def test_extended_split(data: Command, folder: Path, tmp_path: Path) -> None:
+    """What came later joins training, but for molecules of the other parts."""
+    dataset = DataSet.open(folder)
+    by_group: dict[str, list[str]] = {}
+    for name in dataset.ids:
+        by_group.setdefault(dataset.notes(name)["info"]["smiles"], []).append(name)
+    first, second, *_ = by_group.values()
+    before = {"training": second[:1], "validation": first[:1], "test": []}
+    split = tmp_path / "s.json"
+    split.write_text(json.dumps(before))
+    command = ("split", folder, "--extend", split)
+    assert data(*command, "-o", tmp_path / "all.json")[0] == 0
+    parts = json.loads((tmp_path / "all.json").read_text())
+    assert {part: parts[part] for part in ("validation", "test")} == {
+        "validation": first[:1],
+        "test": [],
+    }
+    assert parts["training"][0] == second[0]
+    assert sorted(parts["training"]) == sorted(set(dataset.ids) - {first[0]})
+    status, out, err = data(*command, "-o", tmp_path / "fair.json", "--group", "smiles")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1].split() == ["left", "out", str(len(first) - 1)]
+    fair = json.loads((tmp_path / "fair.json").read_text())
+    assert set(fair["training"]) == set(dataset.ids) - set(first)
+
+
 def test_export_and_import(data: Command, folder: Path, tmp_path: Path) -> None:
     path, new = tmp_path / "x.zip", tmp_path / "new"
     status, out, err = data("export", folder, path)

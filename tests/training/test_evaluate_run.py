@@ -190,6 +190,12 @@ def test_dipole_error(evaluation: dict[str, Any], model: DensityModel, tested: R
     assert entry["dipole_error_debye_per_heavy_atom"] == entry["dipole_error_debye"]
 
 
+def test_dipole_errors_after_one_diagonalisation(evaluation: dict[str, Any]) -> None:
+    mean = evaluation["mean"]
+    assert 0 < mean["dipole_error_screened_debye"] < mean["dipole_error_one_shot_debye"]
+    assert mean["dipole_error_one_shot_debye"] < mean["dipole_error_debye"]
+
+
 def test_references_without_orbitals(model: DensityModel, tested: Reference) -> None:
     """Only what is known is judged."""
     bare = dataclasses.replace(tested, occupied_orbitals=None, dipole=None)

@@ -78,6 +78,37 @@ def split_ids(
     return parts
 
 
+def extend_split(
+    parts: Mapping[str, Sequence[str]],
+    ids: Iterable[str],
+    *,
+    groups: Mapping[str, str] | None = None,
+) -> dict[str, list[str]]:
+    """A split whose training part has further names; validation and test part stay.
+
+    Parameters
+    ----------
+    parts
+        The split.
+    ids
+        Names of all references.
+    groups
+        The group of each name: what belongs to a group of the validation or test part is left
+        out, for it would tell what these are to ask.
+
+    Examples
+    --------
+    >>> parts = {"training": ["a"], "validation": ["b"], "test": []}
+    >>> extend_split(parts, "abcd", groups={"a": "CO", "b": "CN", "c": "CN", "d": "CC"})
+    {'training': ['a', 'd'], 'validation': ['b'], 'test': []}
+    """
+    known = {name for part in PARTS for name in parts[part]}
+    held_out = {groups[name] for part in PARTS[1:] for name in parts[part]} if groups else set()
+    new = [name for name in sorted(ids) if name not in known]
+    free = [name for name in new if not groups or groups[name] not in held_out]
+    return {**{part: list(parts[part]) for part in PARTS}, "training": [*parts["training"], *free]}
+
+
 def groups_by(dataset: DataSet, key: str) -> dict[str, str]:
     """The value of ``atoms.info[key]`` of each reference, by id.
 

@@ -14,6 +14,8 @@ FIGURES = {
     "nmae_screened_percent": "(e) NMAE after its linear response, %",
     "dipole_error_debye": "length of the dipole's error, D",
     "dipole_error_debye_per_heavy_atom": "the same per atom heavier than helium, D",
+    "dipole_error_one_shot_debye": "the dipole's error after one diagonalisation, D",
+    "dipole_error_screened_debye": "the dipole's error after its linear response, D",
     "normalization_electrons": "electrons added to normalise, absolute",
     "energy_error_mev_per_atom": "error of the energy, absolute, meV/atom",
     "force_error_mev_per_angstrom": "mean absolute error of force components, meV/Å",

@@ -28,6 +28,9 @@ _DEBYE = 1 / units.Debye
 #: Figures (a) to (e).
 _A, _B, _C, _D, _E = DENSITY_FIGURES
 
+#: Errors of dipoles by the figure of their density.
+_DIPOLES = {_D: "dipole_error_one_shot_debye", _E: "dipole_error_screened_debye"}
+
 #: Why a reference does not give the figures that need the SCF density.
 _PERIODIC = "the structure is periodic: its SCF density is not kept"
 _NO_ORBITALS = "the reference kept no orbitals (generate with keep_orbitals: true)"
@@ -92,13 +95,14 @@ def judge(
     fitted = None
     if same_basis:
         fitted = Density(atoms, model.basis, reference.coefficients)
+    scf = SelfConsistent.of(reference, predicted, settings)
     result = {
         "id": reference.id,
         "formula": atoms.get_chemical_formula(),
         "atoms": len(atoms),
         "electrons": predicted.number_of_electrons,
-        **_densities(reference, predicted, fitted, settings),
-        **_dipoles(reference, predicted),
+        **_densities(reference, predicted, fitted, settings, scf),
+        **_dipoles(reference, predicted, scf),
         **judge_energies(model, reference),
         "normalization_electrons": abs(predicted.normalization),
     }
@@ -112,15 +116,77 @@ def judge(
     return result
 
 
+@dataclass(frozen=True)
+class SelfConsistent:
+    """What a reference says about the SCF density, and what comes nearer to it.
+
+    Attributes
+    ----------
+    orbitals
+        Occupied ones of the reference, scaled; None if they are not known.
+    one_shots
+        One diagonalisation by (d), its linear response by (e), as far as they are wanted and known.
+    molecule
+        The ``pyscf.gto.Mole`` of all of them.
+    missing
+        Why figures are not known.
+    """
+
+    orbitals: np.ndarray | None
+    one_shots: dict[str, OneShot]
+    molecule: Any
+    missing: dict[str, str]
+
+    @classmethod
+    def of(cls, reference: Reference, predicted: Density, settings: Settings) -> SelfConsistent:
+        """With the diagonalisations that start from the prediction."""
+        known = reference.settings
+        reason = ""
+        if reference.atoms.pbc.any():
+            reason = _PERIODIC
+        elif reference.occupied_orbitals is None:
+            reason = _NO_ORBITALS
+        elif "orbital_basis" not in known:
+            reason = _NO_BASIS  # fits of orbitals from elsewhere may not say it
+        if reason:
+            return cls(None, {}, None, dict.fromkeys((_A, _C, _D, _E), reason))
+        orbitals = np.asarray(reference.occupied_orbitals, dtype=float)
+        molecule = orbital_molecule(reference)
+        one_shots, reason = {}, ""
+        if not settings.one_shot:
+            reason = "it was not asked for"
+        elif "xc" not in known:
+            reason = "the reference does not name its functional"
+        else:
+            try:
+                one_shots[_D] = OneShot.of(molecule, predicted, known["xc"], grid_level=2)
+                one_shots[_E] = one_shots[_D].screened()
+            except ValueError as error:  # a functional of more than the density, a large molecule
+                reason = str(error)
+        missing = {name: reason for name in (_D, _E) if name not in one_shots}
+        return cls(orbitals, one_shots, molecule, missing)
+
+    def densities(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        """By figure, and "scf", of points in bohr; they share the values of the AOs."""
+        if self.orbitals is None:
+            return {}
+        found = {name: one.occupied_orbitals for name, one in self.one_shots.items()}
+        return _orbital_densities(self.molecule, {"scf": self.orbitals, **found})
+
+
 def _densities(
-    reference: Reference, predicted: Density, fitted: Density | None, settings: Settings
+    reference: Reference,
+    predicted: Density,
+    fitted: Density | None,
+    settings: Settings,
+    scf: SelfConsistent,
 ) -> dict[str, Any]:
     """Figures (a) to (e), the reasons for those that are missing, errors of atoms."""
-    orbitals, missing = _orbitals(reference, predicted, settings)
+    missing = dict(scf.missing)
     if fitted is None:
         reason = "model and data set have different auxiliary bases"
         missing |= {_B: reason, _C: reason}
-        if not orbitals:
+        if scf.orbitals is None:
             raise ValueError(
                 f"structure {reference.id}: {missing[_A]}, and its fit is in another basis than "
                 "the model's: there is nothing to compare"
@@ -128,7 +194,7 @@ def _densities(
     if fitted is not None and predicted.atoms.pbc.any():
         found = _crystal(predicted, fitted, settings)
     else:
-        found = _molecule(predicted, fitted, orbitals, settings)
+        found = _molecule(predicted, fitted, scf.densities(), settings)
     found["per_atom"]["numbers"] = predicted.atoms.numbers.tolist()
     return {**found, "missing": missing}
 
@@ -173,37 +239,6 @@ def _multipoles(squares: np.ndarray | None, numbers: np.ndarray) -> dict[str, An
         for z in np.unique(numbers).tolist()
     }
     return {"multipoles": by_species}
-
-
-def _orbitals(
-    reference: Reference, predicted: Density, settings: Settings
-) -> tuple[dict[str, Callable[[np.ndarray], np.ndarray]], dict[str, str]]:
-    """Densities of orbitals by figure, and "scf", as far as they are known, and why not."""
-    known = reference.settings
-    reason = ""
-    if reference.atoms.pbc.any():
-        reason = _PERIODIC
-    elif reference.occupied_orbitals is None:
-        reason = _NO_ORBITALS
-    elif "orbital_basis" not in known:
-        reason = _NO_BASIS  # fits of orbitals from elsewhere may not say it
-    if reason:
-        return {}, dict.fromkeys((_A, _C, _D, _E), reason)
-    molecule = orbital_molecule(reference)
-    orbitals = {"scf": np.asarray(reference.occupied_orbitals, dtype=float)}
-    missing: dict[str, str] = {}
-    if not settings.one_shot:
-        missing |= dict.fromkeys((_D, _E), "it was not asked for")
-    elif "xc" not in known:
-        missing |= dict.fromkeys((_D, _E), "the reference does not name its functional")
-    else:
-        try:
-            found = OneShot.of(molecule, predicted, known["xc"], grid_level=2)
-            orbitals[_D] = found.occupied_orbitals
-            orbitals[_E] = found.screened().occupied_orbitals
-        except ValueError as error:  # a functional that needs more than a density, a large molecule
-            missing |= {name: str(error) for name in (_D, _E) if name not in orbitals}
-    return _orbital_densities(molecule, orbitals), missing
 
 
 def _differences(
@@ -254,15 +289,20 @@ def _orbital_densities(
     return {name: density(name) for name in orbitals}
 
 
-def _dipoles(reference: Reference, predicted: Density) -> dict[str, Any]:
+def _dipoles(reference: Reference, predicted: Density, scf: SelfConsistent) -> dict[str, Any]:
     if reference.dipole is None or predicted.atoms.pbc.any():
         return {}
     found, expected = predicted.dipole() * _DEBYE, np.asarray(reference.dipole) * _DEBYE
     error = float(np.linalg.norm(found - expected))
     heavy = max(1, int((predicted.atoms.numbers > 2).sum()))
+    better = {
+        _DIPOLES[name]: float(np.linalg.norm(one.dipole() * _DEBYE - expected))
+        for name, one in scf.one_shots.items()
+    }
     return {
         "dipole_error_debye": error,
         "dipole_error_debye_per_heavy_atom": error / heavy,
+        **better,
         "dipole_debye": {"predicted": found.tolist(), "reference": expected.tolist()},
     }
 

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from ase import Atoms
 
+from ...basis import Basis
 from ...files import atomic_write
+from ...references import ReferenceCode
 from ...references.pyscf import PySCF
 from ...structure_files import iterate_structures
 from ...structures import check_atoms
 from ..data import DataSet
 from .basis import basis_of_job
+from .corrected import CorrectedPredictions
 from .generate import generate
 from .progress import Progress
 
@@ -47,12 +50,7 @@ def generate_from_options(
     if options.sampling is not None:
         structures = _sampled(options, structures, say, on_sampling)
     basis = basis_of_job(options.basis, options.kohn_sham, structures, options.dataset)
-    code = PySCF(
-        basis,
-        options.kohn_sham.settings(),
-        keep_orbitals=options.keep_orbitals,
-        max_memory=options.max_memory,
-    )
+    code = _code(options, basis)
     dataset = DataSet.create(options.dataset, code.basis, code.settings())
     return generate(
         structures,
@@ -63,6 +61,16 @@ def generate_from_options(
         retry=options.retry,
         on_progress=on_progress,
     )
+
+
+def _code(options: GenerateOptions, basis: Basis) -> ReferenceCode:
+    """What makes the references."""
+    level = options.kohn_sham.settings()
+    if options.model is not None:
+        return CorrectedPredictions(
+            basis, options.model, level, keep_orbitals=options.keep_orbitals
+        )
+    return PySCF(basis, level, keep_orbitals=options.keep_orbitals, max_memory=options.max_memory)
 
 
 def _given(options: GenerateOptions) -> list[Atoms]:

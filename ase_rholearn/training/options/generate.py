@@ -25,6 +25,12 @@ class GenerateOptions(Section):
     )
     dataset: Path = Field(description="folder of the data set")
     kohn_sham: KohnShamOptions = Field(default_factory=KohnShamOptions)
+    model: str | None = Field(
+        None,
+        description="file or name of a model: instead of self-consistent runs, its predictions "
+        "after one diagonalisation and the linear response of the orbitals; faster, and wrong by "
+        "some hundredths of a percent",
+    )
     basis: BasisOptions = Field(default_factory=BasisOptions)
     keep_orbitals: bool = Field(True, description="keep occupied orbitals, for fits of other bases")
     workers: WorkerOptions = Field(default_factory=WorkerOptions)
@@ -40,4 +46,6 @@ class GenerateOptions(Section):
             raise ValueError("structures is missing: give it, or smiles and sampling")
         if self.smiles is not None and self.sampling is None:
             raise ValueError("smiles is given without sampling: say how (`sampling: {}` at least)")
+        if self.model is not None and self.max_memory is not None:
+            raise ValueError("max_memory is for self-consistent runs: leave it out beside model")
         return self
