@@ -64,6 +64,12 @@ def data_merge(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the result.")],
     orbitals: Annotated[bool, typer.Option(help="Copy occupied orbitals too.")] = True,
     forces: Annotated[bool, typer.Option(help="Copy forces too.")] = True,
+    mixed: Annotated[
+        bool,
+        typer.Option(
+            "--mixed", help="Methods and tolerances may differ; those of the first count."
+        ),
+    ] = False,
     ids: Ids = None,
     part: Part = None,
 ) -> None:
@@ -73,7 +79,13 @@ def data_merge(
     selected = read_ids(ids, part) if ids else None
     with counting() as count:
         result = merge(
-            folders, output, orbitals=orbitals, forces=forces, ids=selected, on_progress=count
+            folders,
+            output,
+            orbitals=orbitals,
+            forces=forces,
+            mixed=mixed,
+            ids=selected,
+            on_progress=count,
         )
     typer.echo(f"{output} has {len(result)} references in {len(result.shards)} shards")
 

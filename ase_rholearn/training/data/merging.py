@@ -12,6 +12,9 @@ from ...basis import agree
 from .dataset import DataSet, difference, read_failures
 from .shard import Record, from_record, without
 
+#: Settings that say by which way and how tightly the density of a level of theory was computed.
+_ACCURACY = {"method", "model", "grid_level", "conv_tol", "max_cycle"}
+
 
 def merge(
     folders: Sequence[str | os.PathLike[str]],
@@ -19,6 +22,7 @@ def merge(
     *,
     orbitals: bool = True,
     forces: bool = True,
+    mixed: bool = False,
     ids: Iterable[str] | None = None,
     on_progress: Callable[[], None] | None = None,
 ) -> DataSet:
@@ -42,6 +46,10 @@ def merge(
         Copy occupied orbitals too, if there are any.
     forces
         Copy forces too. A data set without them can be gone on with at half of the time.
+    mixed
+        Accept data sets of another accuracy or method at the same level of theory, such as
+        references by linear response among self-consistent ones. Settings are those of the first
+        folder, from which references are taken that others have too.
     ids
         Names of the references to copy; left out: all.
     on_progress
@@ -57,7 +65,7 @@ def merge(
     if not folders:
         raise ValueError("folders is empty: give at least one data set")
     sources = [DataSet.open(folder) for folder in folders]
-    settings = _common_settings(sources)
+    settings = _common_settings(sources, _ACCURACY if mixed else set())
     if not forces and "forces" in settings:
         settings["forces"] = False
     for source in sources:
@@ -78,27 +86,30 @@ def merge(
     return result
 
 
-def _common_settings(sources: Sequence[DataSet]) -> dict[str, Any]:
-    """Settings of the data sets together: with forces only if all have them."""
+def _common_settings(sources: Sequence[DataSet], free: Container[str]) -> dict[str, Any]:
+    """Settings of the data sets together: with forces only if all have them.
+
+    Those in ``free`` are the first's, whatever the others say.
+    """
     first = sources[0]
     common = dict(first.settings)
     for other in sources[1:]:
         theirs = dict(other.settings)
         if agree(first.basis, other.basis):
             theirs["basis"] = common["basis"]
-        if _less_forces(theirs) != _less_forces(common):
+        if _fixed(theirs, free) != _fixed(common, free):
             raise ValueError(
                 f"{first.folder} and {other.folder} have different settings "
                 f"({difference(first.settings, other.settings)}): only references of one level of "
-                "theory and one basis can be merged"
+                "theory and one basis can be merged, and of one accuracy unless it may be mixed"
             )
         if theirs.get("forces") is False:
             common["forces"] = False
     return common
 
 
-def _less_forces(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name != "forces"}
+def _fixed(settings: Mapping[str, Any], free: Container[str]) -> dict[str, Any]:
+    return {k: v for k, v in settings.items() if k != "forces" and k not in free}
 
 
 def _existing(ids: set[str], sources: Sequence[DataSet]) -> set[str]:
