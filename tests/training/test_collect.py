@@ -24,6 +24,7 @@ from ase_rholearn.training.evaluation import Settings, judge
 from ase_rholearn.training.evaluation.compatibility import check_agreement
 from ase_rholearn.training.learning.loss import LossTerms, full_matrix, loss_metric
 from ase_rholearn.training.learning.prepare import prepare
+from ase_rholearn.training.learning.symmetric import unpack
 from ase_rholearn.training.learning.train import train
 from ase_rholearn.training.options import TrainOptions
 from ase_rholearn.training.options.train import LossOptions
@@ -165,7 +166,7 @@ def test_masked_atoms_are_refilled_with_zeros(masked: DataSet, waters: list[Atom
         assert vector[~own].all()
     network = build_network(OPTIONS, masked.basis)
     [sample] = prepare(masked, [reference.id], network, dtype=torch.float64)
-    rows = sample.load_metric().abs().sum(dim=1)
+    rows = unpack(sample.load_metric()).abs().sum(dim=1)
     assert int((rows == 0).sum()) == masked.basis.sizes[1]
     assert float(sample.target[rows == 0].abs().max()) == 0
     # the mean hydrogen knows nothing of the masked one

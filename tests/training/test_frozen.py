@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,9 +15,9 @@ from ase_rholearn.training import DataSet
 from ase_rholearn.training.learning.closed_form import ClosedForm, initialize
 from ase_rholearn.training.learning.frozen import FrozenNetwork
 from ase_rholearn.training.learning.module import density_loss
-from ase_rholearn.training.learning.quadratic import quadratic_form
 from ase_rholearn.training.learning.readout import solve_readout
 from ase_rholearn.training.learning.samples import Batch, Sample
+from ase_rholearn.training.learning.symmetric import pack, product, quadratic_form, unpack
 from ase_rholearn.training.learning.train import prepare
 
 CLOSED_FORM = ClosedForm(components=16, ridge=1e-8)
@@ -75,16 +76,29 @@ def test_a_species_that_the_training_set_lacks(dataset: DataSet, plan: Any, tmp_
     assert all(output.shape[0] == 0 for output in frozen.species[1].outputs(ready.expansions[1]))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_quadratic_form(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("size", [1, 2, 37, 1000])
+def test_packed_matrices(size: int) -> None:
+    """Half of the entries are all of a symmetric matrix."""
+    half = np.random.default_rng(size).normal(size=(size, size))
+    vector = torch.from_numpy(np.random.default_rng(1).normal(size=size))
+    packed = pack(half + half.T)
+    assert packed.numel() == size * (size + 1) // 2
+    assert torch.equal(unpack(packed), torch.from_numpy(half + half.T))
+    torch.testing.assert_close(product(packed, vector), unpack(packed) @ vector)
+    torch.testing.assert_close(product(unpack(packed), vector), unpack(packed) @ vector)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_quadratic_form(dtype: torch.dtype, packed: bool) -> None:
     """Value and gradient are those of plain operations, for each precision of the metric."""
     generator = torch.Generator().manual_seed(0)
     half = torch.randn((7, 7), generator=generator, dtype=torch.float64)
     metric = half @ half.T
     error = torch.randn(7, generator=generator, dtype=torch.float64, requires_grad=True)
     (expected,) = torch.autograd.grad(3 * (error @ metric @ error), error)
-    value = quadratic_form(error, metric.to(dtype))
+    value = quadratic_form(error, (pack(metric.numpy()) if packed else metric).to(dtype))
     (gradient,) = torch.autograd.grad(3 * value, error)
-    tolerance = 1e-12 if dtype == torch.float64 else 1e-5
+    tolerance = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 0.05}[dtype]
     torch.testing.assert_close(value, error @ metric @ error, rtol=tolerance, atol=0)
     torch.testing.assert_close(gradient, expected, rtol=10 * tolerance, atol=tolerance)

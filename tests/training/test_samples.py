@@ -36,6 +36,7 @@ from ase_rholearn.training.learning.samples import (
     predict,
     predictions,
 )
+from ase_rholearn.training.learning.symmetric import product
 from ase_rholearn.training.learning.train import load_network, new_network, train
 from ase_rholearn.training.options.train import LossOptions
 
@@ -273,7 +274,7 @@ def test_projections_as_target(
     def found(vector: np.ndarray) -> float:
         """Loss of a prediction, for which the expansions stand in."""
         error = torch.from_numpy(order.from_flat(vector)) - sample.target
-        return float(error @ sample.load_metric() @ error + 2 * error @ sample.residual)
+        return float(error @ product(sample.load_metric(), error) + 2 * error @ sample.residual)
 
     def expected(vector: np.ndarray) -> float:
         return float(vector @ matrix @ vector - 2 * vector @ projections)

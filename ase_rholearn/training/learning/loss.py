@@ -20,6 +20,7 @@ from ase import Atoms, units
 from ...basis import Basis
 from ...structures import total_charge
 from .samples import BlockOrder
+from .symmetric import pack
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class MetricOf:
     >>> from ase_rholearn.basis import Basis
     >>> basis = Basis.from_shells({"H": [(0, [1.0])]})
     >>> MetricOf(basis, molecule("H2"), LossTerms(), "overlap")().shape
-    torch.Size([2, 2])
+    torch.Size([3])
     """
 
     basis: Basis
@@ -79,15 +80,16 @@ class MetricOf:
     overlap: np.ndarray | None = None
 
     def __call__(self) -> torch.Tensor:
-        """In the orthonormal basis and block order of training: (size, size)."""
+        """In the orthonormal basis and block order of training, packed: (size (size + 1) / 2,)."""
         order = BlockOrder(self.basis, self.atoms.numbers, self.orthonormal)
         matrix = order.metric(loss_metric(self.basis, self.atoms, self.terms, self.overlap))
-        return torch.from_numpy(matrix).to(self.dtype)
+        return pack(matrix).to(self.dtype)
 
     @property
     def n_bytes(self) -> int:
-        """Memory that the matrix needs."""
-        return self.basis.size(self.atoms.numbers) ** 2 * self.dtype.itemsize
+        """Memory that it needs."""
+        size = self.basis.size(self.atoms.numbers)
+        return size * (size + 1) // 2 * self.dtype.itemsize
 
 
 def loss_metric(

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader, Sampler
 from ...model.network import CoupledProduct, DensityNetwork
 from ..options import GradientOptions
 from .frozen import FrozenNetwork
-from .quadratic import quadratic_form
 from .samples import Batch, Learner, Sample, predict
 from .steps import epoch_order, typical_size
+from .symmetric import quadratic_form
 
 #: Fraction of the steps in which the one-cycle schedule warms up.
 _WARM_UP = 0.1

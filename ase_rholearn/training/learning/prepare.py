@@ -15,6 +15,7 @@ from ..options.train import LossOptions
 from .loss import MetricOf, electrons_of
 from .neighbors import neighbors_of
 from .samples import BlockOrder, Sample, expansions_of, pairs_of
+from .symmetric import product
 
 #: In which the radial functions are made orthonormal.
 ORTHONORMAL_METRIC = "overlap"
@@ -117,4 +118,4 @@ def _residual(
     )()
     # mean atoms are no part of the target
     mean = torch.from_numpy(order.from_flat(metric.basis.mean_vector(metric.atoms.numbers)))
-    return exact @ (target + mean) - projections
+    return product(exact, target + mean) - projections

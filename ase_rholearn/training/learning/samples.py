@@ -18,6 +18,7 @@ from ase import Atoms
 from ...basis import Basis, orthonormal_transform
 from ...model.network import DensityNetwork, send, species_of
 from .neighbors import Neighbors, neighbors_of
+from .symmetric import metric_on, product
 
 
 class Learner(Protocol):
@@ -86,8 +87,8 @@ class Sample:
     target
         Reference coefficients, orthonormal, in block order: (size,).
     metric
-        Metric of the loss in the same basis and order, (size, size), or a function that
-        computes it where it does not fit into memory.
+        Metric of the loss in the same basis and order, packed (see the module ``symmetric``) or
+        (size, size), or a function that computes it where it does not fit into memory.
     electrons
         Number of electrons, which normalises the loss.
     residual
@@ -105,14 +106,13 @@ class Sample:
     pairs: Pairs | None = None
 
     def load_metric(self) -> torch.Tensor:
-        """The metric, computed if it is not in memory: (size, size)."""
+        """The metric, computed if it is not in memory."""
         return self.metric if isinstance(self.metric, torch.Tensor) else self.metric()
 
     def apply_metric(self, vector: torch.Tensor) -> torch.Tensor:
         """Metric times a vector, per electron, in the precision of the vector: (size,)."""
         metric = self.load_metric()
-        product = (metric @ vector.to(metric.dtype)).to(vector.dtype)
-        return product / self.electrons
+        return product(metric, vector.to(metric.dtype)).to(vector.dtype) / self.electrons
 
     def projected_target(self) -> torch.Tensor:
         """What metric times coefficients should be, per electron: (size,)."""
@@ -160,7 +160,7 @@ class Batch:
             moved(self.expansions),
             self.counts,
             moved(self.targets),
-            moved(self.metrics),
+            tuple(metric_on(device, metric) for metric in self.metrics),
             self.electrons,
             tuple(None if r is None else r.to(device) for r in self.residuals),
             None if self.pairs is None else self.pairs.to(device),
