@@ -1,4 +1,4 @@
-"""Active learning: the structures from which a model has most to learn.
+"""Candidates for new references, and the choice among them.
 
 The error that a model expects of a structure, relative to its electrons, says how much a
 reference of it would tell. The next of the same molecule tells less: molecules take turns.
@@ -15,8 +15,8 @@ import numpy as np
 from ase import Atoms
 from ase.io import write
 
-from ..files import atomic_write
-from ..model import DensityModel
+from ...files import atomic_write
+from ...model import DensityModel
 
 #: Structures that are predicted together.
 _BATCH = 8
