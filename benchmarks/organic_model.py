@@ -11,7 +11,7 @@ Parts:
 The references of the test molecules are in ``models/organic-pbe``; PySCF makes the others, at the
 level of theory of the model, and everything is kept in the recipe's work folder: a second run
 goes on from there. ``--first`` takes fewer structures of each set, in the order of the test set.
-One thread, CPU times.
+CPU times are those of one thread.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ase_rholearn.references.pyscf import PySCF
 from ase_rholearn.scf import one_shot
 from ase_rholearn.training.data import DataSet, read_split
 from ase_rholearn.training.evaluation import Job, Reporting, Settings, evaluate_models
-from ase_rholearn.training.generation import generate
+from ase_rholearn.training.generation import Workers, generate
 from ase_rholearn.training.options import GenerateOptions, load_options
 
 MODEL = "organic-pbe"
@@ -46,7 +46,9 @@ def test_set(first: int | None) -> tuple[DataSet, list[str]]:
     return dataset, read_split(RECIPE / "split.json", dataset.ids)["test"][:first]
 
 
-def judged(dataset: DataSet, names: list[str], folder: Path) -> list[dict[str, Any]]:
+def judged(
+    dataset: DataSet, names: list[str], folder: Path, processes: int
+) -> list[dict[str, Any]]:
     """Figures of structures of a data set."""
     job = Job(MODEL, dataset.folder, Settings(2), device="cpu")
     with tqdm(total=len(names), unit="structure") as bar:
@@ -55,7 +57,7 @@ def judged(dataset: DataSet, names: list[str], folder: Path) -> list[dict[str, A
             names,
             folder,
             Reporting(page=False),
-            workers=None,
+            workers=Workers(count=processes) if processes > 1 else None,
             on_progress=lambda progress: bar.update(progress.done - bar.n),
         )
     found: list[dict[str, Any]] = result["structures"]
@@ -81,7 +83,7 @@ HEAD = f"{'':24} {'':4} " + " ".join(
 def test(arguments: argparse.Namespace) -> None:
     """Figures of the test set: all, by element, by size."""
     dataset, names = test_set(arguments.first)
-    found = judged(dataset, names, WORK / "evaluation-test")
+    found = judged(dataset, names, WORK / "evaluation-test", arguments.processes)
     print(HEAD)
     summary("all", found)
     by_element, by_size = defaultdict(list), defaultdict(list)
@@ -115,7 +117,8 @@ def transfer(arguments: argparse.Namespace) -> None:
                 on_progress=lambda p, bar=bar: bar.update(p.done + p.failed - bar.n),
             )
         names = [n for n in map(dataset.id_of, structures) if n in dataset]
-        found = judged(dataset, names, WORK / "transfer" / f"{name}-evaluation")
+        folder = WORK / "transfer" / f"{name}-evaluation"
+        found = judged(dataset, names, folder, arguments.processes)
         print(HEAD)
         summary(name, found)
         if arguments.each:
@@ -216,6 +219,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART")
     parser.add_argument("--first", type=int, help="structures of each set; left out: all")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="of transfer")
+    parser.add_argument("--processes", type=int, default=1, help="structures judged at once")
     parser.add_argument("--each", action="store_true", help="print every structure of transfer")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
