@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Rebuild model.pt: bash models/organic-pbe/rebuild.sh
 # Needs ase-rholearn[train,view]. Each step goes on where it was interrupted; the references are in
-# densities, `ase-rholearn generate recipe/generate.yaml` makes more of them, for a new split.
+# densities; README.md says how more of them are made.
 set -euo pipefail
 cd "$(dirname "$0")"
 ase-rholearn train train.yaml
