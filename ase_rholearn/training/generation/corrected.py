@@ -2,7 +2,7 @@
 
 One diagonalisation that starts from the prediction of a first model, and the linear response of
 its orbitals (see :mod:`ase_rholearn.scf.screening`), leave some hundredths of a percent of the
-electrons misplaced: a tenth of what a better model will leave, for a third of the time of a run.
+electrons misplaced: a tenth of what a better model will leave, for two fifths of the time of a run.
 """
 
 from __future__ import annotations
