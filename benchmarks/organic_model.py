@@ -72,7 +72,8 @@ def summary(title: str, found: list[dict[str, Any]]) -> None:
     )
     means = [np.mean([one[name] for one in found if name in one] or [np.nan]) for name in names]
     worst = max(one["nmae_scf_percent"] for one in found)
-    print(f"{title:24} {len(found):4} " + " ".join(f"{x:8.3f}" for x in [*means, worst]))
+    figures = " ".join(f"{x:8.3f}" for x in [*means, worst])
+    print(f"{title:24} {len(found):4} {figures}", flush=True)
 
 
 HEAD = f"{'':24} {'':4} " + " ".join(

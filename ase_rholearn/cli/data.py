@@ -105,7 +105,8 @@ def data_split(
         typer.Option(
             metavar="SPLIT",
             help="Keep the parts of this split; all else joins training, but for what --group "
-            "finds in the validation or test part.",
+            "finds in the validation or test part. Nothing is drawn: fractions and --seed do not "
+            "count.",
         ),
     ] = None,
 ) -> None:

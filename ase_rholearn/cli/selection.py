@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from tqdm import tqdm
 
 from .inputs import Device, Model, load_model
-from .progress import counting
 
 Candidates = Annotated[
     Path, typer.Argument(metavar="STRUCTURES", help="File that ASE reads, with the candidates.")
@@ -42,15 +42,17 @@ def select(
     """Choose the structures from which a model has most to learn: those of large expected error."""
     from ..structure_files import iterate_structures
     from ..training.data import DataSet
-    from ..training.selection import candidates, select, write_selected
+    from ..training.selection import candidates, group_of, select, write_selected
 
     dataset = DataSet.open(known) if known else None
     found = list(iterate_structures(structures))
     new = [atoms for atoms in found if not dataset or dataset.id_of(atoms) not in dataset]
     if not new:
         raise ValueError(f"structures: all {len(found)} of {structures} are in {known}")
-    with counting() as step:
-        expected = candidates(load_model(model, device), new, lambda done: step())
+    for atoms in new:  # before the work of predictions
+        group_of(atoms, group, "--group")
+    with tqdm(total=len(new), unit="structure", disable=None, leave=False) as bar:
+        expected = candidates(load_model(model, device), new, lambda done: bar.update(done - bar.n))
     chosen = select(expected, count, group=group, argument="--group")
     write_selected(output, chosen)
     for one in chosen:

@@ -17,6 +17,7 @@ from ase.io import write
 
 from ...files import atomic_write
 from ...model import DensityModel
+from ..learning.loss import electrons_of
 
 #: Structures that are predicted together.
 _BATCH = 8
@@ -69,7 +70,7 @@ def candidates(
         for index, atoms in enumerate(batch, len(found)):
             model.check(atoms, argument=f"structures[{index}]")
         for atoms, known in zip(batch, model.uncertainty(batch), strict=True):
-            expected = 100 * float(known.errors.sum()) / float(atoms.numbers.sum())
+            expected = 100 * float(known.errors.sum()) / electrons_of(model.basis, atoms)
             found.append(Candidate(atoms, expected, float(known.extrapolation.max())))
         if on_progress:
             on_progress(len(found))
@@ -112,14 +113,15 @@ def select(
     seen: dict[str, int] = {}
     turns = []
     for candidate in ranked:
-        name = _group(candidate.atoms, group, argument)
+        name = group_of(candidate.atoms, group, argument)
         seen[name] = seen.get(name, 0) + 1
         turns.append(seen[name])
     order = np.argsort(turns, kind="stable")[:count]
     return [ranked[int(k)] for k in order]
 
 
-def _group(atoms: Atoms, group: str | None, argument: str) -> str:
+def group_of(atoms: Atoms, group: str | None, argument: str = "group") -> str:
+    """What structures take turns by, see :func:`select`: an entry of ``info``, or the formula."""
     if group is None:
         return str(atoms.get_chemical_formula())
     formula = atoms.get_chemical_formula()

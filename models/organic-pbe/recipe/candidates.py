@@ -70,12 +70,13 @@ def main() -> None:
     """Write ``candidates.xyz.gz``."""
     RDLogger.DisableLog("rdApp.*")
     pool = read_gzipped(HERE / "structures.xyz.gz")
-    known = excluded(pool)
+    tests = skeletons_of_tests()
+    known = tests | {skeleton(atoms) for atoms in pool}
     rng = np.random.default_rng(SEED)
     found = []
     for kind, starts, count in (
         ("substituted", substituted(pool, rng), MOLECULES),
-        ("pair", pairs(known, rng), PAIRS),
+        ("pair", pairs(tests, rng), PAIRS),
     ):
         with tqdm(total=count, desc=kind) as bar:
             for atoms in sampled(starts):
@@ -94,10 +95,10 @@ def main() -> None:
     (HERE / "candidates.xyz.gz").write_bytes(packed)
 
 
-def excluded(pool: list[Atoms]) -> set[tuple[str, ...]]:
-    """Skeletons of molecules that tests are made on, and of those of the pool itself."""
+def skeletons_of_tests() -> set[tuple[str, ...]]:
+    """Those of all molecules that tests are made on."""
     tests = [*read(HERE / "test.xyz", index=":"), *(a for name in SETS for a in SETS[name]())]
-    return {skeleton(atoms) for atoms in [*tests, *pool]}
+    return {skeleton(atoms) for atoms in tests}
 
 
 def substituted(pool: list[Atoms], rng: np.random.Generator) -> Iterator[tuple[Atoms | str, int]]:
@@ -132,13 +133,12 @@ def changed(
 
 
 def pairs(
-    known: set[tuple[str, ...]], rng: np.random.Generator
+    tests: set[tuple[str, ...]], rng: np.random.Generator
 ) -> Iterator[tuple[Atoms | str, int]]:
     """Two molecules each in contact, in arbitrary orientations."""
     single = [
         conformers(one.smiles, Conformers(1))[0] for one in read_smiles(HERE / "partners.smi")
     ]
-    tests = known - {skeleton(atoms) for atoms in read_gzipped(HERE / "structures.xyz.gz")}
     usable = [atoms for atoms in single if skeleton(atoms) not in tests]
     for index in range(100_000):
         first, second = (usable[k].copy() for k in rng.integers(len(usable), size=2))
