@@ -20,7 +20,7 @@ from ase import Atoms, units
 from ...basis import Basis
 from ...structures import total_charge
 from .samples import BlockOrder
-from .symmetric import pack
+from .symmetric import pack, unpack
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,9 @@ def full_matrix(triangle: np.ndarray, size: int) -> np.ndarray:
     >>> full_matrix(np.array([1.0, 2.0, 3.0]), 2).tolist()
     [[1.0, 2.0], [2.0, 3.0]]
     """
-    matrix = np.zeros((size, size))
-    matrix[np.triu_indices(size)] = triangle
-    matrix += np.triu(matrix, 1).T
-    return matrix
+    entries = np.array(triangle, dtype=float)  # a copy: data sets are mapped for reading alone
+    packed = torch.from_numpy(entries.reshape(size * (size + 1) // 2))
+    return unpack(packed).numpy()
 
 
 def _overlap(

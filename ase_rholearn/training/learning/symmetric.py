@@ -19,12 +19,12 @@ _PACKED = {torch.float32: blas.sspmv, torch.float64: blas.dspmv}
 
 
 def pack(matrix: np.ndarray) -> torch.Tensor:
-    """The lower triangle of a symmetric matrix, row by row: (size (size + 1) / 2,).
+    """The upper triangle, row by row, as data sets keep overlaps: (size (size + 1) / 2,).
 
     >>> pack(np.array([[1.0, 2.0], [2.0, 3.0]])).tolist()
     [1.0, 2.0, 3.0]
     """
-    return torch.from_numpy(matrix[np.tril_indices(len(matrix))])
+    return torch.from_numpy(matrix[np.triu_indices(len(matrix))])
 
 
 def unpack(packed: torch.Tensor) -> torch.Tensor:
@@ -34,7 +34,7 @@ def unpack(packed: torch.Tensor) -> torch.Tensor:
     [[1.0, 2.0], [2.0, 3.0]]
     """
     size = _size(packed)
-    rows, columns = torch.tril_indices(size, size, device=packed.device)
+    rows, columns = torch.triu_indices(size, size, device=packed.device)
     matrix = packed.new_zeros((size, size))
     matrix[rows, columns] = packed
     matrix[columns, rows] = packed
@@ -52,7 +52,8 @@ def product(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
     multiply = _PACKED.get(matrix.dtype)
     if multiply is None or matrix.device.type != "cpu":
         return unpack(matrix) @ vector
-    return torch.from_numpy(multiply(len(vector), 1.0, matrix.numpy(), vector.numpy()))
+    # the upper triangle by rows is, to Fortran, the lower one by columns
+    return torch.from_numpy(multiply(len(vector), 1.0, matrix.numpy(), vector.numpy(), lower=1))
 
 
 def metric_on(device: torch.device, matrix: torch.Tensor) -> torch.Tensor:
