@@ -5,12 +5,14 @@ Parts:
     python benchmarks/organic_model.py test        # densities and dipoles of the held-out molecules
     python benchmarks/organic_model.py cycles      # SCF cycles saved, and by an exact fit
     python benchmarks/organic_model.py energies    # one-shot energies and forces
-    python benchmarks/organic_model.py transfer    # other kinds of molecules, see organic_sets.py
+    python benchmarks/organic_model.py references  # of other kinds of molecules, organic_sets.py
+    python benchmarks/organic_model.py transfer    # densities and dipoles of these
     python benchmarks/organic_model.py time        # a prediction beside matrix products
 
-The references of the test molecules are in ``models/organic-pbe``; PySCF makes the others, at the
-level of theory of the model, and everything is kept in the recipe's work folder: a second run
-goes on from there. ``--first`` takes fewer structures of each set, in the order of the test set.
+The references of the test molecules and of the other kinds are in ``models/organic-pbe``; PySCF
+makes those that are missing, at the level of theory of the model. Everything else is kept in the
+recipe's work folder: a second run goes on from there. ``--first`` takes fewer structures of each
+set, in the order of the test set.
 CPU times are those of one thread.
 """
 
@@ -38,6 +40,7 @@ from ase_rholearn.training.options import GenerateOptions, load_options
 
 MODEL = "organic-pbe"
 WORK = RECIPE / "work"
+TRANSFER = RECIPE / "transfer"
 
 
 def test_set(first: int | None) -> tuple[DataSet, list[str]]:
@@ -64,21 +67,28 @@ def judged(
     return found
 
 
+#: Figures of an evaluation, and titles of their columns; energies are per atom.
+COLUMNS = {
+    "nmae_scf_percent": "(a) %",
+    "nmae_fit_percent": "(b) %",
+    "nmae_floor_percent": "(c) %",
+    "nmae_one_shot_percent": "(d) %",
+    "nmae_screened_percent": "(e) %",
+    "dipole_error_debye": "dip. D",
+    "dipole_error_screened_debye": "(e) D",
+    "energy_error_one_shot_mev_per_atom": "(d) meV",
+    "energy_error_screened_mev_per_atom": "(e) meV",
+}
+
+HEAD = " ".join([" " * 29, *(f"{title:>8}" for title in [*COLUMNS.values(), "worst"])])
+
+
 def summary(title: str, found: list[dict[str, Any]]) -> None:
     """One line: means, and the worst of (a)."""
-    names = (
-        *("nmae_scf_percent", "nmae_fit_percent", "nmae_floor_percent", "nmae_one_shot_percent"),
-        *("nmae_screened_percent", "dipole_error_debye", "dipole_error_screened_debye"),
-    )
-    means = [np.mean([one[name] for one in found if name in one] or [np.nan]) for name in names]
+    means = [np.mean([one[name] for one in found if name in one] or [np.nan]) for name in COLUMNS]
     worst = max(one["nmae_scf_percent"] for one in found)
     figures = " ".join(f"{x:8.3f}" for x in [*means, worst])
     print(f"{title:24} {len(found):4} {figures}", flush=True)
-
-
-HEAD = f"{'':24} {'':4} " + " ".join(
-    f"{x:>8}" for x in ("(a) %", "(b) %", "(c) %", "(d) %", "(e) %", "dip. D", "(e) D", "worst")
-)
 
 
 def test(arguments: argparse.Namespace) -> None:
@@ -100,26 +110,37 @@ def test(arguments: argparse.Namespace) -> None:
         summary(size, some)
 
 
-def transfer(arguments: argparse.Namespace) -> None:
-    """Figures of the other sets, references made on the spot."""
+def references(arguments: argparse.Namespace) -> None:
+    """References of the other sets; those that are there are not made again."""
+    for name in arguments.sets:
+        transfer_set(name, arguments.first)
+
+
+def transfer_set(name: str, first: int | None) -> tuple[DataSet, list[Atoms]]:
+    """The data set of another set, complete, and its structures."""
     making = load_options(GenerateOptions, RECIPE / "recipe" / "generate.yaml")
     code = PySCF(load_model(MODEL).basis, making.kohn_sham.settings())
+    structures = SETS[name]()[:first]
+    path = TRANSFER / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset = DataSet.create(path, code.basis, code.settings())
+    with tqdm(total=len(structures), desc=name, unit="structure") as bar:
+        generate(
+            structures,
+            dataset,
+            code,
+            making.workers.workers(),
+            on_progress=lambda progress: bar.update(progress.done + progress.failed - bar.n),
+        )
+    return dataset, structures
+
+
+def transfer(arguments: argparse.Namespace) -> None:
+    """Figures of the other sets."""
     for name in arguments.sets:
-        structures = SETS[name]()[: arguments.first]
-        path = WORK / "transfer" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        dataset = DataSet.create(path, code.basis, code.settings())
-        with tqdm(total=len(structures), unit="structure") as bar:
-            generate(
-                structures,
-                dataset,
-                code,
-                making.workers.workers(),
-                on_progress=lambda p, bar=bar: bar.update(p.done + p.failed - bar.n),
-            )
+        dataset, structures = transfer_set(name, arguments.first)
         names = [n for n in map(dataset.id_of, structures) if n in dataset]
-        folder = WORK / "transfer" / f"{name}-evaluation"
-        found = judged(dataset, names, folder, arguments.processes)
+        found = judged(dataset, names, WORK / "transfer" / name, arguments.processes)
         print(HEAD)
         summary(name, found)
         if arguments.each:
@@ -212,7 +233,14 @@ def times(arguments: argparse.Namespace) -> None:
     print(f"{atoms.get_chemical_formula()}: {np.median(ratios):.2f} of the time of twenty products")
 
 
-PARTS = {"test": test, "cycles": cycles, "energies": energies, "transfer": transfer, "time": times}
+PARTS = {
+    "test": test,
+    "cycles": cycles,
+    "energies": energies,
+    "references": references,
+    "transfer": transfer,
+    "time": times,
+}
 
 
 def main() -> None:

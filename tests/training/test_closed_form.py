@@ -15,10 +15,11 @@ from ase_rholearn.model.network import readouts_of, species_of
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.learning.closed_form import ClosedForm, initialize
 from ase_rholearn.training.learning.features import product_features
-from ase_rholearn.training.learning.module import loss_of_free_atoms, mean_loss
+from ase_rholearn.training.learning.module import density_loss, loss_of_free_atoms, mean_loss
 from ase_rholearn.training.learning.prepare import prepare
 from ase_rholearn.training.learning.readout import solve_readout
 from ase_rholearn.training.learning.samples import Batch, BlockOrder, Sample, expand
+from ase_rholearn.training.learning.samples import predictions as learned
 from ase_rholearn.training.options.train import LossOptions
 
 TIGHT = ClosedForm(components=64, ridge=1e-12, iterations=1000, tolerance=1e-12)
@@ -170,6 +171,43 @@ def test_products_and_layers_start_beside_what_there_is(
         assert 0 < added.abs().max() < 1
     solve_readout(network, samples, ClosedForm(ridge=1e-8))
     assert mean_loss(network, samples) < 0.01 * loss_of_free_atoms(samples)
+
+
+def test_messages_start_without_effect_and_learn(
+    dataset: DataSet, plan: Any, tmp_path: Any
+) -> None:
+    """The start is that of the network without them; gradients then change them."""
+    solved = []
+    for messages in (0, 2):
+        network = new_network(dataset, plan, tmp_path, channels=6, messages=messages)
+        samples = prepare(dataset, dataset.ids, network)
+        initialize(network, samples, ClosedForm())
+        solve_readout(network, samples, ClosedForm())
+        solved.append(torch.cat(list(learned(network, samples))))
+    torch.testing.assert_close(solved[0], solved[1], rtol=0, atol=1e-8)
+    rates = [1e-6 * p.detach().abs().mean() for p in network.parameters()]
+    for _ in range(2):
+        network.zero_grad()
+        density_loss(network, Batch.of(samples)).sum().backward()
+        with torch.no_grad():
+            for parameter, rate in zip(network.parameters(), rates, strict=True):
+                if parameter.grad is not None:
+                    parameter -= rate * parameter.grad.sign()
+    assert all(species.messages.shift.grad.abs().max() > 0 for species in species_of(network))
+
+
+def test_channels_beyond_those_of_species_are_messages(
+    dataset: DataSet, plan: Any, tmp_path: Any
+) -> None:
+    network = new_network(dataset, plan, tmp_path, channels=40, messages=8)
+    initialize(network, prepare(dataset, dataset.ids, network), ClosedForm())
+    size = network.expansion.size
+    assert size < 40
+    for species in species_of(network):
+        weight = species.mixing.weight
+        assert not weight[:, size:, :size].any()
+        assert not weight[:, :size, size:].any()
+        assert weight[:, size:, size:].any()
 
 
 def test_seed_decides(dataset: DataSet, plan: Any, tmp_path: Any) -> None:

@@ -191,10 +191,11 @@ def test_dipole_error(evaluation: dict[str, Any], model: DensityModel, tested: R
     assert entry["dipole_error_debye_per_heavy_atom"] == entry["dipole_error_debye"]
 
 
-def test_dipole_errors_after_one_diagonalisation(
+def test_dipole_and_energy_errors_after_one_diagonalisation(
     evaluation: dict[str, Any], model: DensityModel, tested: Reference
 ) -> None:
     """Those of the orbitals."""
+    assert tested.energy is not None
     rho = Density(tested.atoms, model.basis, model.coefficients([tested.atoms])[0])
     level = tested.settings
     found = one_shot(tested.atoms, rho, level["xc"], level["orbital_basis"], grid_level=2)
@@ -202,6 +203,8 @@ def test_dipole_errors_after_one_diagonalisation(
     for name, one in (("one_shot", found), ("screened", found.screened())):
         error = np.linalg.norm(one.dipole() - tested.dipole) / units.Debye
         assert entry[f"dipole_error_{name}_debye"] == pytest.approx(error, rel=1e-4, abs=1e-6)
+        shift = 1000 * abs(one.energy - tested.energy) / len(tested.atoms)
+        assert entry[f"energy_error_{name}_mev_per_atom"] == pytest.approx(shift, abs=1e-3)
     mean = evaluation["mean"]
     assert 0 < mean["dipole_error_screened_debye"] < mean["dipole_error_debye"]
 

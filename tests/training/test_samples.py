@@ -210,8 +210,8 @@ def test_batch_splits_what_it_joins() -> None:
 def test_training_sees_what_the_exported_model_predicts(
     dataset: DataSet, plan: Any, tmp_path: Path, model: dict[str, Any]
 ) -> None:
-    """Also with messages, and several structures in a batch."""
-    options = plan(tmp_path / "run", model=model, gradient={"epochs": 0})
+    """Also with messages, which gradients bring in, and several structures in a batch."""
+    options = plan(tmp_path / "run", model=model, gradient={"epochs": 2})
     train(options)
     export_run(options, tmp_path / "model.pt", "float64")
     network = load_network(options, dataset.basis)

@@ -17,6 +17,9 @@ FIGURES = {
     "dipole_error_one_shot_debye": "the dipole's error after one diagonalisation, D",
     "dipole_error_screened_debye": "the dipole's error after its linear response, D",
     "normalization_electrons": "electrons added to normalise, absolute",
+    "energy_error_one_shot_mev_per_atom": "error of the energy of one diagonalisation, absolute, "
+    "meV/atom",
+    "energy_error_screened_mev_per_atom": "the same after its linear response, meV/atom",
     "energy_error_mev_per_atom": "error of the energy, absolute, meV/atom",
     "force_error_mev_per_angstrom": "mean absolute error of force components, meV/Å",
 }

@@ -28,8 +28,9 @@ _DEBYE = 1 / units.Debye
 #: Figures (a) to (e).
 _A, _B, _C, _D, _E = DENSITY_FIGURES
 
-#: Errors of dipoles by the figure of their density.
+#: Errors of dipoles and energies by the figure of their density.
 _DIPOLES = {_D: "dipole_error_one_shot_debye", _E: "dipole_error_screened_debye"}
+_ENERGIES = {_D: "energy_error_one_shot_mev_per_atom", _E: "energy_error_screened_mev_per_atom"}
 
 #: Why a reference does not give the figures that need the SCF density.
 _PERIODIC = "the structure is periodic: its SCF density is not kept"
@@ -103,6 +104,7 @@ def judge(
         "electrons": predicted.number_of_electrons,
         **_densities(reference, predicted, fitted, settings, scf),
         **_dipoles(reference, predicted, scf),
+        **_one_shot_energies(reference, scf),
         **judge_energies(model, reference),
         "normalization_electrons": abs(predicted.normalization),
     }
@@ -304,6 +306,17 @@ def _dipoles(reference: Reference, predicted: Density, scf: SelfConsistent) -> d
         "dipole_error_debye_per_heavy_atom": error / heavy,
         **better,
         "dipole_debye": {"predicted": found.tolist(), "reference": expected.tolist()},
+    }
+
+
+def _one_shot_energies(reference: Reference, scf: SelfConsistent) -> dict[str, float]:
+    """Errors of Harris-Foulkes energies, where the reference has one."""
+    if reference.energy is None:
+        return {}
+    n_atoms = len(reference.atoms)
+    return {
+        _ENERGIES[name]: 1000 * abs(one.energy - reference.energy) / n_atoms
+        for name, one in scf.one_shots.items()
     }
 
 

@@ -1,8 +1,9 @@
 """A start without gradient descent: principal components, random gates, and a linear solve.
 
 1. Messages become the leading principal components of the invariants, channels those of the
-   expansion, and products and tensors of each species and order those of the lambda-SOAP features
-   of the training set.
+   expansion in species, and products and tensors of each species and order those of the
+   lambda-SOAP features of the training set. Mixed channels begin without messages, which gradients
+   bring in: as components of their own they would push out those of the species.
 2. The gates become cosines of random projections of the leading components of the invariants;
    further layers add little to them.
 3. The readout, which is linear, is solved for: the minimum of the training loss in its metric
@@ -92,7 +93,7 @@ def initialize(
     with torch.no_grad():
         expansions = expansions_with_messages(network, without_metrics(samples))
     for k, species in chosen:
-        _principal_channels(species.mixing, expansions[k])
+        _principal_channels(species.mixing, expansions[k], network.expansion.size)
         _principal_products(species.products, species.mixing(expansions[k]).detach())
         mixed = species.channels(expansions[k]).detach()
         if species.has_gates:
@@ -106,22 +107,35 @@ def _raw_expansions(samples: Sequence[Sample], species: int) -> torch.Tensor:
     return torch.cat([sample.expansions[species] for sample in samples])
 
 
-def _principal_channels(mixing: ChannelMixing, expansion: torch.Tensor) -> None:
-    """Make the channels of each l the leading components of the expansion."""
+def _principal_channels(mixing: ChannelMixing, expansion: torch.Tensor, size: int) -> None:
+    """Make the channels of each l the leading components of the first ``size`` of an expansion.
+
+    Channels beyond their number become those of the others.
+    """
     if not mixing.mixes:
         return
+    first = min(size, mixing.n_out)
+    weight = torch.zeros_like(mixing.weight)
     for l in range(mixing.l_max + 1):
         rows = expansion[:, l * l : (l + 1) ** 2].flatten(0, 1)
-        _, vectors = leading(rows.T @ rows / max(1, len(rows)), mixing.n_out)
-        with torch.no_grad():
-            mixing.weight[l] = vectors
+        weight[l, :size, :first] = _components(rows[:, :size], first)
+        weight[l, size:, first:] = _components(rows[:, size:], mixing.n_out - first)
+    with torch.no_grad():
+        mixing.weight.copy_(weight)
+
+
+def _components(rows: torch.Tensor, count: int) -> torch.Tensor:
+    """Leading principal components of rows: (n, count), zeros for those that are missing."""
+    if 0 in (count, rows.shape[1]):
+        return rows.new_zeros((rows.shape[1], count))
+    return leading(rows.T @ rows / max(1, len(rows)), count)[1]
 
 
 def _principal_messages(messages: Messages, expansion: torch.Tensor) -> None:
     """Make messages the leading components of the invariants, small beside the species."""
     if messages.product.n_out == 0:
         return
-    _principal_channels(messages.mixing, expansion)
+    _principal_channels(messages.mixing, expansion, expansion.shape[2])
     mixed = messages.mixing(expansion).detach()
     covariance, mean = covariance_of(messages.product, mixed, centred=True)
     values, vectors = leading(covariance, messages.product.n_out)

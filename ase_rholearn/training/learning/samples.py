@@ -20,6 +20,9 @@ from ...model.network import DensityNetwork, send, species_of
 from .neighbors import Neighbors, neighbors_of
 from .symmetric import metric_on, product
 
+#: Pairs whose messages are sent at once: the start has those of all samples in one batch.
+_PAIRS_PER_BLOCK = 65536
+
 
 class Learner(Protocol):
     """What predictions and losses need of a network, be it whole or frozen up to its readouts."""
@@ -219,8 +222,13 @@ def expansions_with_messages(network: Learner, batch: Batch) -> list[torch.Tenso
             for species, expansion in zip(species_of(network), batch.expansions, strict=True)
         ]
     )
-    sent = send(messages[pairs.neighbors], pairs.products)
-    second = sent.new_zeros((len(messages), *sent.shape[1:])).index_add(0, pairs.centers, sent)
+    size = messages.shape[1] * pairs.products.shape[2]
+    second = messages.new_zeros((len(messages), pairs.products.shape[1], size))
+    blocks = (part.split(_PAIRS_PER_BLOCK) for part in (pairs.centers, pairs.neighbors))
+    for centers, neighbors, products in zip(
+        *blocks, pairs.products.split(_PAIRS_PER_BLOCK), strict=True
+    ):
+        second = second.index_add(0, centers, send(messages[neighbors], products))
     sizes = [len(expansion) for expansion in batch.expansions]
     return [
         torch.cat(parts, dim=2) for parts in zip(batch.expansions, second.split(sizes), strict=True)
