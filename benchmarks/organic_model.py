@@ -5,15 +5,13 @@ Parts:
     python benchmarks/organic_model.py test        # densities and dipoles of the held-out molecules
     python benchmarks/organic_model.py cycles      # SCF cycles saved, and by an exact fit
     python benchmarks/organic_model.py energies    # one-shot energies and forces
-    python benchmarks/organic_model.py references  # of other kinds of molecules, organic_sets.py
-    python benchmarks/organic_model.py transfer    # densities and dipoles of these
+    python benchmarks/organic_model.py transfer    # other kinds of molecules, see organic_sets.py
     python benchmarks/organic_model.py time        # a prediction beside matrix products
 
 The references of the test molecules and of the other kinds are in ``models/organic-pbe``; PySCF
 makes those that are missing, at the level of theory of the model. Everything else is kept in the
 recipe's work folder: a second run goes on from there. ``--first`` takes fewer structures of each
-set, in the order of the test set.
-CPU times are those of one thread.
+set, in the order of the test set. CPU times are those of one thread.
 """
 
 from __future__ import annotations
@@ -110,20 +108,12 @@ def test(arguments: argparse.Namespace) -> None:
         summary(size, some)
 
 
-def references(arguments: argparse.Namespace) -> None:
-    """References of the other sets; those that are there are not made again."""
-    for name in arguments.sets:
-        transfer_set(name, arguments.first)
-
-
 def transfer_set(name: str, first: int | None) -> tuple[DataSet, list[Atoms]]:
-    """The data set of another set, complete, and its structures."""
+    """The data set of the other sets, with all references of this one, and its structures."""
     making = load_options(GenerateOptions, RECIPE / "recipe" / "generate.yaml")
     code = PySCF(load_model(MODEL).basis, making.kohn_sham.settings())
     structures = SETS[name]()[:first]
-    path = TRANSFER / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dataset = DataSet.create(path, code.basis, code.settings())
+    dataset = DataSet.create(TRANSFER, code.basis, code.settings())
     with tqdm(total=len(structures), desc=name, unit="structure") as bar:
         generate(
             structures,
@@ -233,14 +223,7 @@ def times(arguments: argparse.Namespace) -> None:
     print(f"{atoms.get_chemical_formula()}: {np.median(ratios):.2f} of the time of twenty products")
 
 
-PARTS = {
-    "test": test,
-    "cycles": cycles,
-    "energies": energies,
-    "references": references,
-    "transfer": transfer,
-    "time": times,
-}
+PARTS = {"test": test, "cycles": cycles, "energies": energies, "transfer": transfer, "time": times}
 
 
 def main() -> None:

@@ -162,8 +162,9 @@ def test_divergence_is_survived(plan: Any, tmp_path: Path) -> None:
     assert set(json.loads((options.output / "errors.json").read_text())) == {"start"}
 
 
-def test_mixed_precision(plan: Any, tmp_path: Path) -> None:
-    options = plan(tmp_path / "r", gradient={"precision": "bfloat16"})
+@pytest.mark.parametrize("model", [{}, {"channels": 4, "messages": 2}])
+def test_mixed_precision(plan: Any, tmp_path: Path, model: dict[str, Any]) -> None:
+    options = plan(tmp_path / "r", model=model, gradient={"precision": "bfloat16"})
     train(options)
     assert np.isfinite(losses(options.output)).all()
     assert all(w.dtype == torch.float64 for w in weights(options.output).values())

@@ -48,9 +48,8 @@ def judge_energies(model: DensityModel, reference: Reference) -> dict[str, Any]:
     if reference.energy is None or not model.has_energy:
         return {}
     found = model.potential(reference.atoms)
-    error = abs(found.energy - reference.energy) / len(reference.atoms)
     result: dict[str, Any] = {
-        "energy_error_mev_per_atom": 1000 * error,
+        "energy_error_mev_per_atom": energy_error(found.energy, reference),
         "energy_ev": {"predicted": found.energy, "reference": reference.energy},
     }
     if reference.forces is not None:
@@ -61,6 +60,12 @@ def judge_energies(model: DensityModel, reference: Reference) -> dict[str, Any]:
             "reference": np.asarray(reference.forces).tolist(),
         }
     return result
+
+
+def energy_error(energy: float, reference: Reference) -> float:
+    """Of an energy in eV, beside that of a reference which has one: absolute, meV per atom."""
+    assert reference.energy is not None
+    return 1000 * abs(energy - reference.energy) / len(reference.atoms)
 
 
 def summarize_energies(structures: Sequence[Mapping[str, Any]]) -> dict[str, float]:

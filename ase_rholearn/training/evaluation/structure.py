@@ -18,7 +18,7 @@ from ...references import Reference
 from ...references.pyscf import orbital_molecule
 from ...scf import OneShot
 from .blocks import blocks, sample
-from .energies import judge_energies
+from .energies import energy_error, judge_energies
 from .figures import DENSITY_FIGURES
 from .integrals import Differences, crystal_atom_errors, integrate
 
@@ -313,10 +313,8 @@ def _one_shot_energies(reference: Reference, scf: SelfConsistent) -> dict[str, f
     """Errors of Harris-Foulkes energies, where the reference has one."""
     if reference.energy is None:
         return {}
-    n_atoms = len(reference.atoms)
     return {
-        _ENERGIES[name]: 1000 * abs(one.energy - reference.energy) / n_atoms
-        for name, one in scf.one_shots.items()
+        _ENERGIES[name]: energy_error(one.energy, reference) for name, one in scf.one_shots.items()
     }
 
 

@@ -223,12 +223,11 @@ def expansions_with_messages(network: Learner, batch: Batch) -> list[torch.Tenso
         ]
     )
     size = messages.shape[1] * pairs.products.shape[2]
-    second = messages.new_zeros((len(messages), pairs.products.shape[1], size))
-    blocks = (part.split(_PAIRS_PER_BLOCK) for part in (pairs.centers, pairs.neighbors))
-    for centers, neighbors, products in zip(
-        *blocks, pairs.products.split(_PAIRS_PER_BLOCK), strict=True
-    ):
-        second = second.index_add(0, centers, send(messages[neighbors], products))
+    second = pairs.products.new_zeros((len(messages), pairs.products.shape[1], size))
+    for start in range(0, len(pairs.centers), _PAIRS_PER_BLOCK):
+        block = slice(start, start + _PAIRS_PER_BLOCK)
+        sent = send(messages[pairs.neighbors[block]], pairs.products[block])
+        second = second.index_add(0, pairs.centers[block], sent)
     sizes = [len(expansion) for expansion in batch.expansions]
     return [
         torch.cat(parts, dim=2) for parts in zip(batch.expansions, second.split(sizes), strict=True)
