@@ -160,8 +160,10 @@ def _print(found: Sequence[Mapping[str, Any]], folder: Path, page: bool) -> None
     for result in found:
         if len(found) > 1:
             typer.echo(f"{result['model']['name']} ({result['model']['file']})")
-        typer.echo(f"{'':44} {'mean':>9} {'worst':>9}")
-        for name, meaning in result["meaning"].items():
-            if name in result["mean"]:
-                typer.echo(f"{meaning:44} {result['mean'][name]:9.4f} {result['worst'][name]:9.4f}")
+        known = {name: text for name, text in result["meaning"].items() if name in result["mean"]}
+        width = max(map(len, known.values()))
+        typer.echo(f"{'':{width}} {'mean':>9} {'worst':>9}")
+        for name, text in known.items():
+            mean, worst = result["mean"][name], result["worst"][name]
+            typer.echo(f"{text:{width}} {mean:9.4f} {worst:9.4f}")
     typer.echo(f"wrote {folder / ('report.html' if page else 'evaluation.json')}")

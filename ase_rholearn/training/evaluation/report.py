@@ -42,9 +42,9 @@ _SHORT = {
     "dipole_error_debye_per_heavy_atom": "dipole per heavy atom / D",
     "dipole_error_one_shot_debye": "(d) dipole / D",
     "dipole_error_screened_debye": "(e) dipole / D",
-    "energy_error_one_shot_mev_per_atom": "(d) energy / meV per atom",
-    "energy_error_screened_mev_per_atom": "(e) energy / meV per atom",
-    "energy_error_mev_per_atom": "energy / meV per atom",
+    "energy_error_one_shot_mev_per_atom": "(d) energy per atom / meV",
+    "energy_error_screened_mev_per_atom": "(e) energy per atom / meV",
+    "energy_error_mev_per_atom": "energy per atom / meV",
     "force_error_mev_per_angstrom": "forces / meV Å⁻¹",
     "normalization_electrons": "electrons corrected / e",
 }

@@ -1,0 +1,172 @@
+"""Choices behind ``organic-pbe``, each beside its alternatives on the same structures.
+
+    python benchmarks/organic_choices.py gradients    # parts, averages of weights, means of models
+    python benchmarks/organic_choices.py basis        # fewer functions
+
+Models are trained on N structures of the pool of ``active_learning.py``, by gradients or in closed
+form, and judged by the structures that are set aside there. The error of a structure is that of its
+density relative to its deformation density, both as norms in the overlap metric. Runs are kept,
+and gone on with; each takes some minutes of one core.
+
+Densities in other bases are projections of those of the data set, whose own fits have an NMAE of
+0.15 %. Errors against them say how hard a basis is to learn; floors (NMAE of a fit of the orbitals
+against the SCF density) what it cannot describe at all. These are means over the first test
+molecules, whose orbitals the data set has.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from active_learning import RECIPE, Comparison, summary
+
+from ase_rholearn import load_model
+from ase_rholearn.basis import Basis
+from ase_rholearn.references.pyscf import project, refit
+from ase_rholearn.training import DataSet
+from ase_rholearn.training.data import read_split
+from ase_rholearn.training.evaluation import Settings, judge
+from ase_rholearn.training.export import export_run
+from ase_rholearn.training.learning.samples import predictions
+from ase_rholearn.training.learning.train import load_network
+from ase_rholearn.training.options import GenerateOptions, TrainOptions, load_options
+from ase_rholearn.training.options.references import BasisOptions
+
+#: Runs by gradients, what is not that of ``medium``; ``linear`` is lambda-SOAP in closed form.
+RUNS: dict[str, dict[str, Any]] = {
+    "linear": {
+        "model": {"tensors": 0, "channels": 16, "scaling_radius": 2.0, "scaling_exponent": 6.0},
+        "start": {"components": 512},
+        "gradient": {"epochs": 0},
+    },
+    "medium": {},
+    "medium, average 0.98": {"gradient": {"average": 0.98}},
+    "medium, average 0.995": {"gradient": {"average": 0.995}},
+    "medium, messages 8": {"model": {"messages": 8}},
+    "large": {"model": {"preset": "large"}},
+}
+
+#: Seeds of the models whose mean is judged.
+SEEDS = (0, 1, 2)
+
+#: Even-tempered bases: ratio of exponents, highest l where it is limited.
+BASES: dict[str, dict[str, Any]] = {
+    "beta 1.8": {"beta": 1.8},
+    "beta 2.0": {"beta": 2.0},
+    "beta 2.3": {"beta": 2.3},
+    "beta 1.8, l <= 3": {"beta": 1.8, "l_max": 3},
+    "def2-universal-jfit": {"name": "def2-universal-jfit"},
+}
+
+
+def gradients(arguments: argparse.Namespace) -> None:
+    """Runs that differ in their average, in their parts or in their seed, and the mean of some."""
+    runs = Comparison(0, arguments.work / "gradients")
+    runs.work.mkdir(parents=True, exist_ok=True)
+    names = runs.pool[: arguments.size]
+
+    def run(label: str, seed: int = 0) -> TrainOptions:
+        sections: dict[str, dict[str, Any]] = {
+            "model": {} if label == "linear" else {"preset": "medium"},
+            "start": {"ridge": [1e-7, 1e-5], "iterations": 60},
+            "gradient": {"epochs": arguments.epochs, "batch_size": 12, "finish": False},
+        }
+        for section, values in RUNS[label].items():
+            sections[section] |= values
+        return runs.train(f"{label}-{seed}", names, **sections, seed=seed)
+
+    for label in RUNS:
+        summary(label, runs.errors(run(label)))
+    members = [run("medium", seed) for seed in SEEDS]
+    for seed, member in zip(SEEDS[1:], members[1:], strict=True):
+        summary(f"medium, seed {seed}", runs.errors(member))
+    summary(f"mean of {len(members)} medium", errors_of_mean(runs, members))
+
+
+def errors_of_mean(runs: Comparison, members: list[TrainOptions]) -> np.ndarray:
+    """Of the mean of the predictions of several runs, percent."""
+    networks = [load_network(member, runs.dataset.basis) for member in members]
+    found = []
+    with torch.no_grad():
+        for sample in runs.prepared(members[0], networks[0]):
+            each = [next(predictions(network, [sample])) for network in networks]
+            error = torch.stack(each).mean(dim=0).to(sample.target.dtype) - sample.target
+            squares = [float(x @ sample.apply_metric(x)) for x in (error, sample.target)]
+            found.append(100 * np.sqrt(squares[0] / squares[1]))
+    return np.array(found)
+
+
+def basis(arguments: argparse.Namespace) -> None:
+    """The same structures in several bases: size, error, floor."""
+    level = load_options(GenerateOptions, RECIPE / "recipe" / "generate.yaml").kohn_sham
+    names = Comparison(0, arguments.work).pool[: arguments.size]
+    for label, choice in BASES.items():
+        runs = Comparison(0, arguments.work / f"basis {label}")
+        runs.work.mkdir(parents=True, exist_ok=True)
+        target = BasisOptions(**choice).build(["H", "C", "N", "O", "F", "S", "Cl"], level)
+        made = projected(runs, target, names)
+        options = runs.train("medium", made)
+        floor = floor_of(options, target, arguments.molecules)
+        size = (options.output / "model.pt").stat().st_size / 1e6
+        per = {z: target.size([z]) for z in (1, 6)}
+        summary(f"{label}: floor {floor:.3f} %", runs.errors(options))
+        print(f"    {per[1]} functions on H, {per[6]} on C; file of {size:.1f} MB", flush=True)
+
+
+def projected(runs: Comparison, target: Basis, names: list[str]) -> list[str]:
+    """Puts the references that a comparison needs into another basis; new ids of ``names``."""
+    source = runs.dataset
+    wanted = [*names, *runs.judged, *runs.split["validation"]]
+    first = project(source.load(wanted[0]), source.basis, target)
+    dataset = DataSet.create(runs.work / "data", target, first.settings)
+    for name in wanted:
+        if dataset.id_of(source.load(name).atoms) not in dataset:
+            dataset.add(project(source.load(name), source.basis, target))
+    ids = {name: dataset.id_of(source.load(name).atoms) for name in wanted}
+    runs.dataset = dataset
+    runs.judged = [ids[name] for name in runs.judged]
+    runs.split = {"validation": [ids[name] for name in runs.split["validation"]]}
+    return [ids[name] for name in names]
+
+
+def floor_of(options: TrainOptions, target: Basis, count: int) -> float:
+    """Mean NMAE of fits of the first test molecules, percent."""
+    path = options.output / "model.pt"
+    if not path.exists():
+        export_run(options, path)
+    source = DataSet.open(RECIPE / "densities")
+    names = read_split(RECIPE / "split.json", source.ids)["test"][:count]
+    model, found = load_model(path), []
+    for name in names:
+        figures = judge(model, refit(source.load(name), target), Settings(1, one_shot=False))
+        found.append(figures["nmae_floor_percent"])
+    return float(np.mean(found))
+
+
+PARTS = {"gradients": gradients, "basis": basis}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART")
+    parser.add_argument("--size", type=int, default=300, help="training structures")
+    parser.add_argument("--epochs", type=int, default=40, help="of gradients")
+    parser.add_argument("--molecules", type=int, default=10, help="for floors")
+    parser.add_argument("--work", type=Path, default=Path("organic-choices"), help="folder of runs")
+    arguments = parser.parse_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"PART is {sorted(unknown)}: give any of {', '.join(PARTS)}")
+    torch.set_num_threads(1)
+    titles = ("mean", "median", "90 %", "worst")
+    print(f"  {'percent':40}" + " ".join(f"{title:>8}" for title in titles))
+    for part in arguments.parts:
+        PARTS[part](arguments)
+
+
+if __name__ == "__main__":
+    main()
