@@ -1,12 +1,13 @@
 """Choices behind ``organic-pbe``, each beside its alternatives on the same structures.
 
     python benchmarks/organic_choices.py gradients    # parts, averages of weights, means of models
+    python benchmarks/organic_choices.py features     # neighbour densities
     python benchmarks/organic_choices.py basis        # fewer functions
 
-Models are trained on N structures of the pool of ``active_learning.py``, by gradients or in closed
-form, and judged by the structures that are set aside there. The error of a structure is that of its
-density relative to its deformation density, both as norms in the overlap metric. Runs are kept,
-and gone on with; each takes some minutes of one core.
+Models are trained on N structures of the pool of ``active_learning.py``, by gradients (the first
+part) or in closed form, and judged by the structures that are set aside there. The error of a
+structure is that of its density relative to its deformation density, both as norms in the overlap
+metric. Runs are kept, and gone on with; each takes some minutes of one core.
 
 Densities in other bases are projections of those of the data set, whose own fits have an NMAE of
 0.15 %. Errors against them say how hard a basis is to learn; floors (NMAE of a fit of the orbitals
@@ -53,6 +54,18 @@ RUNS: dict[str, dict[str, Any]] = {
 #: Seeds of the models whose mean is judged.
 SEEDS = (0, 1, 2)
 
+#: Neighbour densities of ``medium``, what is not the default.
+FEATURES: dict[str, dict[str, Any]] = {
+    "medium": {},
+    "width 0.2": {"width": 0.2},
+    "width 0.45": {"width": 0.45},
+    "4 radial functions": {"max_radial": 4},
+    "l <= 6": {"max_angular": 6},
+    "cutoff 3.5": {"cutoff": 3.5},
+    "cutoff 5": {"cutoff": 5.0},
+    "all neighbours count alike": {"scaling_radius": None},
+}
+
 #: Even-tempered bases: ratio of exponents, highest l where it is limited.
 BASES: dict[str, dict[str, Any]] = {
     "beta 1.8": {"beta": 1.8},
@@ -98,6 +111,17 @@ def errors_of_mean(runs: Comparison, members: list[TrainOptions]) -> np.ndarray:
             squares = [float(x @ sample.apply_metric(x)) for x in (error, sample.target)]
             found.append(100 * np.sqrt(squares[0] / squares[1]))
     return np.array(found)
+
+
+def features(arguments: argparse.Namespace) -> None:
+    """The same network on other neighbour densities, in closed form."""
+    runs = Comparison(0, arguments.work / "features")
+    runs.work.mkdir(parents=True, exist_ok=True)
+    for label, options in FEATURES.items():
+        model = {"preset": "medium", **options}
+        run = runs.train(label, runs.pool[: arguments.size], model=model)
+        summary(label, runs.errors(run))
+        runs.samples.clear()
 
 
 def basis(arguments: argparse.Namespace) -> None:
@@ -147,7 +171,7 @@ def floor_of(options: TrainOptions, target: Basis, count: int) -> float:
     return float(np.mean(found))
 
 
-PARTS = {"gradients": gradients, "basis": basis}
+PARTS = {"gradients": gradients, "features": features, "basis": basis}
 
 
 def main() -> None:

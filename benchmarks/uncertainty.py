@@ -20,6 +20,10 @@ validation part, and by the one that gives 5 % on the test part. Needs RDKit and
 (``pip install 'ase-rholearn[sampling]'``) for the last family; some ten minutes of one core:
 
     python benchmarks/uncertainty.py
+
+and of the shipped model with its own limit and test molecules
+
+    python benchmarks/uncertainty.py --shipped
 """
 
 import argparse
@@ -40,14 +44,15 @@ from ase_rholearn.bonds import close_pairs
 from ase_rholearn.density import DensityUncertainty
 from ase_rholearn.density.charges.stockholders import stockholder_blocks
 from ase_rholearn.model.uncertainty.surroundings import Surroundings, farthest_points
-from ase_rholearn.training.data import DataSet, groups_by, split_ids
+from ase_rholearn.training.data import DataSet, groups_by, read_split, split_ids
 from ase_rholearn.training.export import export_run
 from ase_rholearn.training.learning.train import train
 from ase_rholearn.training.learning.uncertainty.limit import conformal_limit
 from ase_rholearn.training.options import TrainOptions
 from ase_rholearn.training.sampling import Conformers, SamplingError, conformers, relax
 
-DATA = Path(__file__).parents[1] / "models" / "organic-pbe" / "data"
+RECIPE = Path(__file__).parents[1] / "models" / "organic-pbe"
+DATA = RECIPE / "data"
 
 FOREIGN = [
     "CS(C)(=O)=O",
@@ -97,7 +102,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of split and gates")
     parser.add_argument("--splits", type=int, default=20, help="over which alarms are counted")
     parser.add_argument("--level", type=int, default=1, help="quality of the quadrature, 0 to 5")
+    parser.add_argument("--shipped", action="store_true", help="alarms of organic-pbe alone")
     arguments = parser.parse_args()
+    if arguments.shipped:
+        alarms_of_shipped()
+        return
     options = run_options(arguments.data, arguments.work / f"run-{arguments.seed}", arguments.seed)
     train(options, say=print)
     path = options.output / "model.pt"
@@ -209,6 +218,25 @@ def count_alarms(dataset, splits):
     print(f"{'':14} {'number':>6} {'limit of validation':>20} {'5 % of the test part':>21}")
     for (name, size), m, s in zip(sizes.items(), mean, spread, strict=True):
         print(f"{name:14} {size:6} {m[0]:13.1f} +- {s[0]:4.1f} {m[1]:13.1f} +- {s[1]:4.1f}")
+
+
+def alarms_of_shipped():
+    """Detection by organic-pbe, at its limit and at 5 % of its test molecules."""
+    model, dataset = load_model("organic-pbe", "cpu"), DataSet.open(RECIPE / "densities")
+    names = read_split(RECIPE / "split.json", dataset.ids)["test"]
+    test = [dataset.load(name).atoms for name in names]
+    families = out_of_domain(test, dataset.basis.species, 0, list(foreign()))
+    found = {
+        name: np.array([float(x.extrapolation.max()) for x in model.uncertainty(family)])
+        for name, family in {"test part": test, **families}.items()
+    }
+    strict = np.quantile(found["test part"], 0.95)
+    found["all but test"] = np.concatenate([found[name] for name in families])
+    print("structures with an atom beyond the limit, %")
+    print(f"{'':14} {'number':>6} {'its own limit':>14} {'5 % of the test part':>21}")
+    for name, values in found.items():
+        shares = [100 * float((values > limit).mean()) for limit in (1.0, strict)]
+        print(f"{name:14} {len(values):6} {shares[0]:14.0f} {shares[1]:21.0f}")
 
 
 def describe(surroundings, dataset, atoms):
