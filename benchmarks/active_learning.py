@@ -9,7 +9,8 @@ smiles`` chooses; and a second model is trained on both lots. Run
     python benchmarks/active_learning.py --sizes 100 200 --seeds 3
 
 some ten minutes of one core for each N = 200 and seed. Runs are kept, and gone on with. Models are
-``medium`` in closed form, the better of two ridge terms on the validation part of ``organic-pbe``.
+``medium`` in closed form, in which messages have no part, with the better of two ridge terms on the
+validation part of ``organic-pbe``.
 The error of a structure is that of its density relative to its deformation density, both as norms
 in the overlap metric.
 """
@@ -71,7 +72,7 @@ class Comparison:
             "dataset": self.dataset.folder,
             "output": self.work / label,
             "split": {"file": file},
-            "model": {"preset": "medium"},
+            "model": {"preset": "medium", "messages": 0},
             "start": {"ridge": [1e-7, 1e-5], "iterations": 60},
             "gradient": {"epochs": 0},
             "uncertainty": {"vectors": 64},

@@ -7,6 +7,7 @@ leading channels of each l) to coefficients, in closed form and in the same metr
 of all are the best of five on the validation part. Runs are kept and gone on with. Run
 
     python benchmarks/learning_curves.py organic
+    python benchmarks/learning_curves.py organic-pbe --models linear large    # the shipped model's
     python benchmarks/learning_curves.py water
     python benchmarks/learning_curves.py monomers --folder FOLDER    # as for salted_water.py
 
@@ -35,7 +36,7 @@ from salted_water import COPIES, DATA, Monomers
 
 from ase_rholearn.references import Reference
 from ase_rholearn.training import DataSet, split_ids
-from ase_rholearn.training.data import groups_by, write_split
+from ase_rholearn.training.data import groups_by, read_split, write_split
 from ase_rholearn.training.learning.module import loss_of_free_atoms, mean_loss
 from ase_rholearn.training.learning.prepare import prepare
 from ase_rholearn.training.learning.train import load_network, train
@@ -46,7 +47,10 @@ MODELS = Path(__file__).parents[1] / "models"
 
 @dataclass(frozen=True)
 class Set:
-    """A data set, how it is divided (``test``: that fraction), and a cutoff in Angstrom."""
+    """A data set, how it is divided (``test``: that fraction), and a cutoff in Angstrom.
+
+    ``split`` is a file that divides it instead.
+    """
 
     folder: Path
     group: str | None
@@ -54,12 +58,22 @@ class Set:
     cutoff: float
     test: float
     ridges: tuple[float, ...] = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
+    split: Path | None = None
 
 
 MONOMERS = "monomers"
 
 SETS = {
     "organic": Set(MODELS / "organic-pbe" / "data", "smiles", (64, 128, 256), 4.0, 0.2),
+    "organic-pbe": Set(
+        MODELS / "organic-pbe" / "densities",
+        None,
+        (1294,),
+        4.0,
+        0.0,
+        (1e-7, 1e-6, 1e-5),
+        split=MODELS / "organic-pbe" / "split.json",
+    ),
     "water": Set(MODELS / "water-pbe" / "densities", None, (30, 60, 120, 240), 4.5, 0.15),
     MONOMERS: Set(
         Path("data"), None, (50, 100, 200, 400), 3.0, 0.2, (1e-13, 1e-11, 1e-9, 1e-7, 1e-5)
@@ -67,6 +81,9 @@ SETS = {
 }
 
 LINEAR = "linear"
+
+#: That of the presets.
+SCALING = {"scaling_radius": 2.0, "scaling_exponent": 6.0}
 
 #: Channels of each l in its features: seven species with six radial functions would make 10,000
 #: features of each lambda.
@@ -95,8 +112,11 @@ def make_monomers(folder: Path, path: Path) -> Path:
 
 def parts(dataset: DataSet, chosen: Set) -> dict[str, list[str]]:
     """Ids of the training part, in random order, of the validation and of the test part."""
-    groups = groups_by(dataset, chosen.group) if chosen.group else None
-    split = split_ids(dataset.ids, 0.1, chosen.test, seed=0, groups=groups)
+    if chosen.split is not None:
+        split = read_split(chosen.split, dataset.ids)
+    else:
+        groups = groups_by(dataset, chosen.group) if chosen.group else None
+        split = split_ids(dataset.ids, 0.1, chosen.test, seed=0, groups=groups)
     order = np.random.default_rng(0).permutation(len(split["training"]))
     return {**split, "training": [split["training"][i] for i in order]}
 
@@ -107,7 +127,7 @@ def sections(name: str, chosen: Set) -> dict[str, Any]:
     if name != LINEAR:
         return {"model": {"preset": name, "cutoff": chosen.cutoff}, "start": start}
     return {
-        "model": {"tensors": 0, "linear": True, "channels": CHANNELS, "cutoff": chosen.cutoff},
+        "model": {"tensors": 0, "channels": CHANNELS, "cutoff": chosen.cutoff, **SCALING},
         "start": {**start, "components": 512},
         "gradient": {"epochs": 0},
     }
