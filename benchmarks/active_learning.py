@@ -10,9 +10,8 @@ smiles`` chooses; and a second model is trained on both lots. Run
 
 some ten minutes of one core for each N = 200 and seed. Runs are kept, and gone on with. Models are
 ``medium`` in closed form, in which messages have no part, with the better of two ridge terms on the
-validation part of ``organic-pbe``.
-The error of a structure is that of its density relative to its deformation density, both as norms
-in the overlap metric.
+validation part of ``organic-pbe``. The error of a structure is that of its density relative to its
+deformation density, both as norms in the overlap metric.
 """
 
 from __future__ import annotations
@@ -25,20 +24,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from learning_curves import losses
+from organic_sets import RECIPE
 
 from ase_rholearn import load_model
 from ase_rholearn.model import DensityNetwork
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.data import read_split, write_split
 from ase_rholearn.training.export import export_run
-from ase_rholearn.training.learning.module import loss_of_free_atoms, mean_loss
 from ase_rholearn.training.learning.prepare import prepare
 from ase_rholearn.training.learning.samples import Sample
 from ase_rholearn.training.learning.train import load_network, train
 from ase_rholearn.training.options import TrainOptions
 from ase_rholearn.training.selection import candidates, select
-
-RECIPE = Path(__file__).parents[1] / "models" / "organic-pbe"
 
 #: Structures to judge by.
 JUDGED = 200
@@ -50,6 +48,7 @@ class Comparison:
     def __init__(self, seed: int, work: Path) -> None:
         self.dataset = DataSet.open(RECIPE / "densities")
         self.work = work
+        work.mkdir(parents=True, exist_ok=True)
         self.split = read_split(RECIPE / "split.json", self.dataset.ids)
         order = np.random.default_rng(seed).permutation(self.split["training"]).tolist()
         molecules = {name: self.smiles(name) for name in order}
@@ -88,11 +87,10 @@ class Comparison:
         if not kept.exists():
             network = load_network(options, self.dataset.basis)
             samples = self.prepared(options, network)
-            pairs = [(mean_loss(network, [s]), loss_of_free_atoms([s])) for s in samples]
-            losses, scales = np.array(pairs).T
-            np.save(kept, 100 * np.sqrt(losses / scales))
-        found: np.ndarray = np.load(kept)
-        return found
+            found, scales = np.array(losses(network, samples)).T
+            np.save(kept, 100 * np.sqrt(found / scales))
+        errors: np.ndarray = np.load(kept)
+        return errors
 
     def prepared(self, options: TrainOptions, network: DensityNetwork) -> list[Sample]:
         """The structures to judge by, as networks like that of a run see them."""
@@ -103,11 +101,8 @@ class Comparison:
 
     def chosen(self, options: TrainOptions, names: Sequence[str], count: int) -> list[str]:
         """Those of which a run's model expects most to learn."""
-        path = options.output / "model.pt"
-        if not path.exists():
-            export_run(options, path)
         atoms = [self.dataset.load(name).atoms for name in names]
-        found = candidates(load_model(path), atoms)
+        found = candidates(load_model(exported(options)), atoms)
         return [self.dataset.id_of(c.atoms) for c in select(found, count, group="smiles")]
 
     def elements(self, names: Sequence[str]) -> str:
@@ -116,6 +111,19 @@ class Comparison:
         for name in names:
             found.update(set(self.dataset.load(name).atoms.symbols) & {"F", "S", "Cl"})
         return ", ".join(f"{symbol} {found[symbol]}" for symbol in ("F", "S", "Cl"))
+
+
+def exported(options: TrainOptions) -> Path:
+    """The model file of a run."""
+    path = options.output / "model.pt"
+    if not path.exists():
+        export_run(options, path)
+    return path
+
+
+def heading() -> None:
+    """Titles of :func:`summary`."""
+    print(f"  {'percent':40}" + " ".join(f"{t:>8}" for t in ("mean", "median", "90 %", "worst")))
 
 
 def summary(title: str, errors: np.ndarray) -> None:
@@ -127,7 +135,6 @@ def summary(title: str, errors: np.ndarray) -> None:
 def compare(seed: int, size: int, work: Path) -> dict[str, np.ndarray]:
     """Errors of the first model, and of those with chosen and with random structures."""
     runs = Comparison(seed, work / f"seed-{seed}")
-    runs.work.mkdir(parents=True, exist_ok=True)
     first, rest = runs.pool[:size], runs.pool[size:]
     start = runs.train(f"first-{size}", first)
     lots = {"random": rest[:size], "chosen": runs.chosen(start, rest, size)}
@@ -147,7 +154,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("active-learning"), help="folder of runs")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"  {'percent':40}" + " ".join(f"{t:>8}" for t in ("mean", "median", "90 %", "worst")))
+    heading()
     for size in arguments.sizes:
         found = [compare(seed, size, arguments.work) for seed in range(arguments.seeds)]
         print(f"all seeds, N = {size}:")

@@ -142,10 +142,11 @@ THRESHOLDS = (1e-9, 1e-6)
 
 
 def cycles_of(atoms: Atoms, model: RhoCalculator) -> dict[str, Any]:
-    """Cycles to both thresholds from PySCF's start, the model, and a fit of the density itself.
+    """Cycles from PySCF's start, from the model, and from a fit of the density itself.
 
-    One run to the tighter threshold for each start; the looser one is reached on the way, by
-    PySCF's own criteria. ``refused`` says that the start of the model was dropped for PySCF's.
+    ``cycles`` has those to each of the thresholds. There is one run to the tighter one for each
+    start; the looser one is reached on the way, by PySCF's own criteria. ``refused`` says that the
+    start of the model was dropped for PySCF's.
     """
     mean_field = kohn_sham(atoms, KohnSham(LEVEL.xc, LEVEL.orbital_basis, conv_tol=min(THRESHOLDS)))
     reached: dict[float, int] = {}
@@ -157,8 +158,8 @@ def cycles_of(atoms: Atoms, model: RhoCalculator) -> dict[str, Any]:
                 reached.setdefault(threshold, state["cycle"] + 1)
 
     mean_field.callback = watch
-    found: dict[str, Any] = {f"{threshold:g}": [] for threshold in THRESHOLDS}
-    exact = None
+    counts: list[list[int]] = []
+    exact, refused = None, False
     for start in ("minao", "model", "fit"):
         reached.clear()
         with warnings.catch_warnings(record=True) as noted:
@@ -166,13 +167,12 @@ def cycles_of(atoms: Atoms, model: RhoCalculator) -> dict[str, Any]:
             guess = {"minao": None, "model": model, "fit": exact}[start]
             dm0 = None if guess is None else initial_guess(mean_field, guess)
         if start == "model":
-            found["refused"] = any(issubclass(w.category, GuessWarning) for w in noted)
+            refused = any(issubclass(w.category, GuessWarning) for w in noted)
         with numpy_products():
             mean_field.kernel(dm0)
         exact = exact or density_from_mean_field(mean_field, model.model.basis)
-        for threshold in THRESHOLDS:
-            found[f"{threshold:g}"].append(reached[threshold])
-    return found
+        counts.append([reached[threshold] for threshold in THRESHOLDS])
+    return {"cycles": np.transpose(counts).tolist(), "refused": refused}
 
 
 def cycles(arguments: argparse.Namespace) -> None:
@@ -182,7 +182,7 @@ def cycles(arguments: argparse.Namespace) -> None:
     print(f"{'':10} cycles from minao, model, fit to 1e-9 and to 1e-6 Hartree")
     for atoms in chosen(parts_of_the_recipe()["test"], arguments.sizes, arguments.each):
         one = kept("cycles", atoms, lambda a=atoms: cycles_of(a, model))
-        found.append([one[f"{threshold:g}"] for threshold in THRESHOLDS])
+        found.append(one["cycles"])
         print(f"{atoms.get_chemical_formula():10} {one}", flush=True)
     for tolerance, (usual, mine, fit) in zip(THRESHOLDS, np.mean(found, axis=0), strict=True):
         print(

@@ -7,7 +7,7 @@ leading channels of each l) to coefficients, in closed form and in the same metr
 of all are the best of five on the validation part. Runs are kept and gone on with. Run
 
     python benchmarks/learning_curves.py organic
-    python benchmarks/learning_curves.py organic-pbe --models linear large    # the shipped model's
+    python benchmarks/learning_curves.py organic-pbe --models linear    # as the shipped model
     python benchmarks/learning_curves.py water
     python benchmarks/learning_curves.py monomers --folder FOLDER    # as for salted_water.py
 
@@ -34,13 +34,16 @@ import numpy as np
 import torch
 from salted_water import COPIES, DATA, Monomers
 
+from ase_rholearn.model import DensityNetwork
 from ase_rholearn.references import Reference
 from ase_rholearn.training import DataSet, split_ids
 from ase_rholearn.training.data import groups_by, read_split, write_split
 from ase_rholearn.training.learning.module import loss_of_free_atoms, mean_loss
 from ase_rholearn.training.learning.prepare import prepare
+from ase_rholearn.training.learning.samples import Sample
 from ase_rholearn.training.learning.train import load_network, train
 from ase_rholearn.training.options import TrainOptions
+from ase_rholearn.training.options.train import PRESETS
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -82,8 +85,8 @@ SETS = {
 
 LINEAR = "linear"
 
-#: That of the presets.
-SCALING = {"scaling_radius": 2.0, "scaling_exponent": 6.0}
+#: How much far neighbours count, as in the presets.
+SCALING = {name: PRESETS["medium"][name] for name in ("scaling_radius", "scaling_exponent")}
 
 #: Channels of each l in its features: seven species with six radial functions would make 10,000
 #: features of each lambda.
@@ -170,13 +173,17 @@ def judged(options: TrainOptions, names: Sequence[str]) -> Errors:
     if not kept.exists():
         dataset = DataSet.open(options.dataset)
         network = load_network(options, dataset.basis)
-        samples = [[sample] for sample in prepare(dataset, names, network, options.loss)]
-        pairs = [(mean_loss(network, one), loss_of_free_atoms(one)) for one in samples]
+        pairs = losses(network, prepare(dataset, names, network, options.loss))
         kept.write_text(json.dumps(pairs))
-    losses, scales = np.array(json.loads(kept.read_text())).T
-    each = 100 * np.sqrt(losses / scales)
-    root = 100 * float(np.sqrt(losses.mean() / scales.mean()))
+    found, scales = np.array(json.loads(kept.read_text())).T
+    each = 100 * np.sqrt(found / scales)
+    root = 100 * float(np.sqrt(found.mean() / scales.mean()))
     return Errors(float(each.mean()), float(np.median(each)), root)
+
+
+def losses(network: DensityNetwork, samples: Sequence[Sample]) -> list[tuple[float, float]]:
+    """Of each structure: the loss of the network, and that of its deformation density."""
+    return [(mean_loss(network, [one]), loss_of_free_atoms([one])) for one in samples]
 
 
 def draw(path: Path, curves: dict[str, dict[int, float]], title: str) -> None:

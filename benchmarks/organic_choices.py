@@ -18,12 +18,15 @@ molecules, whose orbitals the data set has.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from active_learning import RECIPE, Comparison, summary
+from active_learning import Comparison, exported, heading, summary
+from learning_curves import LINEAR, SETS, sections
+from organic_sets import RECIPE
 
 from ase_rholearn import load_model
 from ase_rholearn.basis import Basis
@@ -31,19 +34,13 @@ from ase_rholearn.references.pyscf import project, refit
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.data import read_split
 from ase_rholearn.training.evaluation import Settings, judge
-from ase_rholearn.training.export import export_run
 from ase_rholearn.training.learning.samples import predictions
 from ase_rholearn.training.learning.train import load_network
 from ase_rholearn.training.options import GenerateOptions, TrainOptions, load_options
 from ase_rholearn.training.options.references import BasisOptions
 
-#: Runs by gradients, what is not that of ``medium``; ``linear`` is lambda-SOAP in closed form.
+#: Runs by gradients, what is not that of ``medium``.
 RUNS: dict[str, dict[str, Any]] = {
-    "linear": {
-        "model": {"tensors": 0, "channels": 16, "scaling_radius": 2.0, "scaling_exponent": 6.0},
-        "start": {"components": 512},
-        "gradient": {"epochs": 0},
-    },
     "without messages": {"model": {"messages": 0}},
     "without messages, average 0.98": {"model": {"messages": 0}, "gradient": {"average": 0.98}},
     "medium": {},
@@ -77,18 +74,17 @@ BASES: dict[str, dict[str, Any]] = {
 def gradients(arguments: argparse.Namespace) -> None:
     """Runs that differ in their average, in their parts or in their seed, and the mean of some."""
     runs = Comparison(0, arguments.work / "gradients")
-    runs.work.mkdir(parents=True, exist_ok=True)
     names = runs.pool[: arguments.size]
 
+    linear = dataclasses.replace(SETS["organic-pbe"], ridges=(1e-7, 1e-5))
+    summary(LINEAR, runs.errors(runs.train(LINEAR, names, **sections(LINEAR, linear))))
+
     def run(label: str, seed: int = 0) -> TrainOptions:
-        sections: dict[str, dict[str, Any]] = {
-            "model": {} if label == "linear" else {"preset": "medium"},
-            "start": {"ridge": [1e-7, 1e-5], "iterations": 60},
-            "gradient": {"epochs": arguments.epochs, "batch_size": 12, "finish": False},
-        }
-        for section, values in RUNS[label].items():
-            sections[section] |= values
-        return runs.train(f"{label}-{seed}", names, **sections, seed=seed)
+        other = RUNS[label]
+        model = {"preset": "medium", **other.get("model", {})}
+        steps = {"epochs": arguments.epochs, "batch_size": 12, "finish": False}
+        gradient = {**steps, **other.get("gradient", {})}
+        return runs.train(f"{label}-{seed}", names, model=model, gradient=gradient, seed=seed)
 
     for label in RUNS:
         summary(label, runs.errors(run(label)))
@@ -114,7 +110,6 @@ def errors_of_mean(runs: Comparison, members: list[TrainOptions]) -> np.ndarray:
 def features(arguments: argparse.Namespace) -> None:
     """The same network on other neighbour densities, in closed form."""
     runs = Comparison(0, arguments.work / "features")
-    runs.work.mkdir(parents=True, exist_ok=True)
     for label, options in FEATURES.items():
         model = {"preset": "medium", "messages": 0, **options}  # the closed form has no messages
         run = runs.train(label, runs.pool[: arguments.size], model=model)
@@ -128,12 +123,11 @@ def basis(arguments: argparse.Namespace) -> None:
     names = Comparison(0, arguments.work).pool[: arguments.size]
     for label, choice in BASES.items():
         runs = Comparison(0, arguments.work / f"basis {label}")
-        runs.work.mkdir(parents=True, exist_ok=True)
         target = BasisOptions(**choice).build(["H", *HEAVY], level)
         made = projected(runs, target, names)
         options = runs.train("medium", made)
         floor = floor_of(options, target, arguments.molecules)
-        size = (options.output / "model.pt").stat().st_size / 1e6
+        size = exported(options).stat().st_size / 1e6
         per = {z: target.size([z]) for z in (1, 6)}
         summary(f"{label}: floor {floor:.3f} %", runs.errors(options))
         print(f"    {per[1]} functions on H, {per[6]} on C; file of {size:.1f} MB", flush=True)
@@ -157,12 +151,9 @@ def projected(runs: Comparison, target: Basis, names: list[str]) -> list[str]:
 
 def floor_of(options: TrainOptions, target: Basis, count: int) -> float:
     """Mean NMAE of fits of the first test molecules, percent."""
-    path = options.output / "model.pt"
-    if not path.exists():
-        export_run(options, path)
     source = DataSet.open(RECIPE / "densities")
     names = read_split(RECIPE / "split.json", source.ids)["test"][:count]
-    model, found = load_model(path), []
+    model, found = load_model(exported(options)), []
     for name in names:
         figures = judge(model, refit(source.load(name), target), Settings(1, one_shot=False))
         found.append(figures["nmae_floor_percent"])
@@ -184,8 +175,7 @@ def main() -> None:
     if unknown:
         parser.error(f"PART is {sorted(unknown)}: give any of {', '.join(PARTS)}")
     torch.set_num_threads(1)
-    titles = ("mean", "median", "90 %", "worst")
-    print(f"  {'percent':40}" + " ".join(f"{title:>8}" for title in titles))
+    heading()
     for part in arguments.parts:
         PARTS[part](arguments)
 

@@ -145,7 +145,7 @@ def cycles(arguments: argparse.Namespace) -> None:
     rows, refused = [], 0
     for atoms in held_out(arguments.first):
         found = kept("cycles", atoms, lambda a=atoms: cycles_of(a, model), WORK)
-        rows.append([found[f"{threshold:g}"] for threshold in THRESHOLDS])
+        rows.append(found["cycles"])
         refused += found["refused"]
         print(f"{atoms.get_chemical_formula():16} {found}", flush=True)
     table = np.array(rows)

@@ -11,7 +11,7 @@ structure, the most bent of all (62 degrees), decides the choice against the oth
 larger ridge term. That rule was made after a first result on the test structures, with the
 network before this one: ``--trim 0``, which counts every training structure, gave 0.0244 %
 then, and the rule 0.0143 %.
-About a quarter of an hour on one core. CPU times are those of everything from the structures
+Some 25 minutes of one core. CPU times are those of everything from the structures
 to the weights, and of the choice, apart. Run
 
     python benchmarks/salted_water.py

@@ -36,6 +36,7 @@ import torch
 from ase import Atoms, units
 from ase.build import molecule
 from ase.collections import g2
+from organic_sets import RECIPE
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import spearmanr
 
@@ -51,7 +52,6 @@ from ase_rholearn.training.learning.uncertainty.limit import conformal_limit
 from ase_rholearn.training.options import TrainOptions
 from ase_rholearn.training.sampling import Conformers, SamplingError, conformers, relax
 
-RECIPE = Path(__file__).parents[1] / "models" / "organic-pbe"
 DATA = RECIPE / "data"
 
 FOREIGN = [

@@ -161,7 +161,7 @@ def _print(found: Sequence[Mapping[str, Any]], folder: Path, page: bool) -> None
         if len(found) > 1:
             typer.echo(f"{result['model']['name']} ({result['model']['file']})")
         known = {name: text for name, text in result["meaning"].items() if name in result["mean"]}
-        width = max(map(len, known.values()))
+        width = max(map(len, known.values()), default=0)
         typer.echo(f"{'':{width}} {'mean':>9} {'worst':>9}")
         for name, text in known.items():
             mean, worst = result["mean"][name], result["worst"][name]

@@ -48,6 +48,14 @@ def model(finished: Any, evaluation: dict[str, Any], tmp_path_factory: Any) -> D
 
 
 @pytest.fixture(scope="module")
+def single(finished: Any, evaluation: dict[str, Any], tmp_path_factory: Any) -> DensityModel:
+    """The same in the precision in which runs are evaluated."""
+    path = tmp_path_factory.mktemp("single") / "model.pt"
+    export_run(finished, path)
+    return load_model(path, "cpu")
+
+
+@pytest.fixture(scope="module")
 def tested(finished: Any, dataset: DataSet) -> Reference:
     split = json.loads((finished.output / "split.json").read_text())
     return dataset.load(split["test"][0])
@@ -67,11 +75,7 @@ def test_exported_model_reproduces_the_network(
     np.testing.assert_allclose(predicted, order.to_flat(vector.detach().numpy()), atol=1e-10)
 
 
-def test_single_precision(
-    finished: Any, model: DensityModel, tested: Reference, tmp_path: Path
-) -> None:
-    export_run(finished, tmp_path / "single.pt")
-    single = load_model(tmp_path / "single.pt", "cpu")
+def test_single_precision(model: DensityModel, single: DensityModel, tested: Reference) -> None:
     assert single.dtype == "float32"
     [first], [second] = (m.coefficients([tested.atoms]) for m in (single, model))
     np.testing.assert_allclose(first, second, atol=1e-4)
@@ -192,11 +196,11 @@ def test_dipole_error(evaluation: dict[str, Any], model: DensityModel, tested: R
 
 
 def test_dipole_and_energy_errors_after_one_diagonalisation(
-    evaluation: dict[str, Any], model: DensityModel, tested: Reference
+    evaluation: dict[str, Any], single: DensityModel, tested: Reference
 ) -> None:
     """Those of the orbitals."""
     assert tested.energy is not None
-    rho = Density(tested.atoms, model.basis, model.coefficients([tested.atoms])[0])
+    rho = Density(tested.atoms, single.basis, single.coefficients([tested.atoms])[0])
     level = tested.settings
     found = one_shot(tested.atoms, rho, level["xc"], level["orbital_basis"], grid_level=2)
     [entry] = [e for e in evaluation["structures"] if e["id"] == tested.id]
@@ -204,7 +208,7 @@ def test_dipole_and_energy_errors_after_one_diagonalisation(
         error = np.linalg.norm(one.dipole() - tested.dipole) / units.Debye
         assert entry[f"dipole_error_{name}_debye"] == pytest.approx(error, rel=1e-4, abs=1e-6)
         shift = 1000 * abs(one.energy - tested.energy) / len(tested.atoms)
-        assert entry[f"energy_error_{name}_mev_per_atom"] == pytest.approx(shift, rel=1e-3)
+        assert entry[f"energy_error_{name}_mev_per_atom"] == pytest.approx(shift, abs=1e-3)
     mean = evaluation["mean"]
     assert 0 < mean["dipole_error_screened_debye"] < mean["dipole_error_debye"]
 
