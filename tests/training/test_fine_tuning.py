@@ -56,8 +56,19 @@ def test_network_of_a_file_is_the_one_that_was_exported(
         torch.testing.assert_close(value, expected[name], rtol=0, atol=0, msg=name)
 
 
-def test_frozen_readouts_leave_the_model_as_it_is(run: Any, tune: Any, dataset: DataSet) -> None:
-    options = tune(gradient={"epochs": 0}, initial={"freeze": ["readouts"]})
+def without_iterations(options: TrainOptions) -> TrainOptions:
+    data = options.model_dump(exclude={"model"})
+    return TrainOptions.model_validate({**data, "start": {**data["start"], "iterations": 0}})
+
+
+@pytest.mark.parametrize("what", ["frozen readouts", "no iterations"])
+def test_start_that_leaves_the_model_as_it_is(
+    what: str, run: Any, tune: Any, dataset: DataSet
+) -> None:
+    if what == "frozen readouts":
+        options = tune(gradient={"epochs": 0}, initial={"freeze": ["readouts"]})
+    else:
+        options = without_iterations(tune(gradient={"epochs": 0}))
     train(options)
     expected = load_run(run.options, dataset.basis).state_dict()
     for name, value in load_run(options, dataset.basis).state_dict().items():
@@ -165,6 +176,11 @@ def test_other_functions_are_refused(model_file: Path, tiny_basis: Basis) -> Non
 def test_architecture_of_the_file_wins(plan: Any, model_file: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="initial is given: leave out model"):
         plan(tmp_path, initial={"model": model_file})
+
+
+def test_no_iterations_need_weights(plan: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"start\.iterations is 0, which needs weights"):
+        plan(tmp_path, start={"iterations": 0})
 
 
 def test_missing_file(tune: Any, tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ class _Stages:
     def _solve(self) -> None:
         """The readout, or its correction if there are initial weights; the best ridge term."""
         initial, start = self.options.initial, self.options.start
-        if initial is not None and "readouts" in initial.freeze:
+        if initial is not None and ("readouts" in initial.freeze or start.iterations == 0):
             return
         solutions = readout_solutions if initial is None else readout_corrections
         found = []

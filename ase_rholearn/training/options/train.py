@@ -151,7 +151,11 @@ class StartOptions(Section):
     ridge: float | list[float] = Field(
         1e-6, description="relative ridge term; of several the best on the validation part is taken"
     )
-    iterations: int = Field(200, ge=1, description="most steps of conjugate gradients")
+    iterations: int = Field(
+        200,
+        ge=0,
+        description="most steps of conjugate gradients; 0 leaves initial weights as they are",
+    )
     tolerance: float = Field(1e-5, gt=0, description="relative residual at which they stop")
 
     @field_validator("ridge")
@@ -279,6 +283,10 @@ class TrainOptions(Section):
         self.model.network()  # raises where the architecture makes no sense
         if self.initial is not None and self.model.model_fields_set:
             raise ValueError("initial is given: leave out model, the file has its architecture")
+        if self.initial is None and self.start.iterations == 0:
+            raise ValueError(
+                "start.iterations is 0, which needs weights: give initial, or at least 1"
+            )
         if self.initial is not None and self.gradient.train == "readouts":
             raise ValueError(
                 "gradient.train is 'readouts', which starts from the closed form: leave out "
