@@ -2,9 +2,10 @@
 
 The references of ``organic-pbe`` are known for all of its training structures, so that a choice
 can be judged afterwards. Some of them are set aside to judge by, with all others of the same
-molecules. Of the rest, N random ones train a first model; N more come from what is left, either at
-random or those of which this model expects the largest errors, as ``ase-rholearn select --group
-smiles`` chooses; and a second model is trained on both lots. Run
+molecules; water clusters, whose few sizes would be a molecule each, are left out. Of the rest, N
+random ones train a first model; N more come from what is left, either at random or those of which
+this model expects the largest errors, as ``ase-rholearn select --group smiles`` chooses; and a
+second model is trained on both lots. Run
 
     python benchmarks/active_learning.py --sizes 100 200 --seeds 3
 
@@ -52,6 +53,7 @@ class Comparison:
         self.split = read_split(RECIPE / "split.json", self.dataset.ids)
         order = np.random.default_rng(seed).permutation(self.split["training"]).tolist()
         molecules = {name: self.smiles(name) for name in order}
+        order = [name for name in order if set(molecules[name].split(".")) != {"O"}]
         aside = {molecules[name] for name in order[:JUDGED]}
         self.judged = [name for name in order if molecules[name] in aside]
         self.pool = [name for name in order if molecules[name] not in aside]

@@ -32,6 +32,7 @@ from ase.optimize import BFGS
 from water_recipe import RECIPE, parts_of_the_recipe
 
 from ase_rholearn import RhoCalculator
+from ase_rholearn.basis import Basis
 from ase_rholearn.files import temporary_sibling
 from ase_rholearn.references.pyscf import KohnSham, density_from_mean_field
 from ase_rholearn.references.pyscf.products import numpy_products
@@ -141,14 +142,44 @@ def clusters(arguments: argparse.Namespace) -> None:
 THRESHOLDS = (1e-9, 1e-6)
 
 
-def cycles_of(atoms: Atoms, model: RhoCalculator) -> dict[str, Any]:
+def cycles_of(atoms: Atoms, model: RhoCalculator, root: Path = WORK) -> dict[str, Any]:
     """Cycles from PySCF's start, from the model, and from a fit of the density itself.
 
-    ``cycles`` has those to each of the thresholds. There is one run to the tighter one for each
-    start; the looser one is reached on the way, by PySCF's own criteria. ``refused`` says that the
-    start of the model was dropped for PySCF's.
+    ``cycles`` has those to each of the thresholds. ``refused`` says that the start of the model
+    was dropped for PySCF's. Only the second of the three depends on the model; they are kept apart.
     """
-    mean_field = kohn_sham(atoms, KohnSham(LEVEL.xc, LEVEL.orbital_basis, conv_tol=min(THRESHOLDS)))
+    basis = model.model.basis
+    usual = kept("cycles-usual", atoms, lambda: cycles_without_model(atoms, basis), root)
+    mine = kept("cycles-model", atoms, lambda: cycles_from_model(atoms, model), root)
+    counts = [usual["minao"], mine["model"], usual["fit"]]
+    return {"cycles": np.transpose(counts).tolist(), "refused": mine["refused"]}
+
+
+def cycles_without_model(atoms: Atoms, basis: Basis) -> dict[str, Any]:
+    """Cycles from PySCF's start, and from a fit of the density that it leads to."""
+    mean_field = tight(atoms)
+    minao = counted(mean_field, None)
+    exact = density_from_mean_field(mean_field, basis)
+    return {"minao": minao, "fit": counted(mean_field, initial_guess(mean_field, exact))}
+
+
+def cycles_from_model(atoms: Atoms, model: RhoCalculator) -> dict[str, Any]:
+    """Cycles from the density of a model, and whether PySCF's start was taken instead."""
+    mean_field = tight(atoms)
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always", GuessWarning)
+        start = initial_guess(mean_field, model)
+    refused = any(issubclass(w.category, GuessWarning) for w in noted)
+    return {"model": counted(mean_field, start), "refused": refused}
+
+
+def tight(atoms: Atoms) -> Any:
+    """A Kohn-Sham object that converges to the tightest of the thresholds."""
+    return kohn_sham(atoms, KohnSham(LEVEL.xc, LEVEL.orbital_basis, conv_tol=min(THRESHOLDS)))
+
+
+def counted(mean_field: Any, start: np.ndarray | None) -> list[int]:
+    """Cycles to each of the thresholds, from one run to the tightest, by PySCF's criteria."""
     reached: dict[float, int] = {}
 
     def watch(state: dict[str, Any]) -> None:
@@ -158,21 +189,9 @@ def cycles_of(atoms: Atoms, model: RhoCalculator) -> dict[str, Any]:
                 reached.setdefault(threshold, state["cycle"] + 1)
 
     mean_field.callback = watch
-    counts: list[list[int]] = []
-    exact, refused = None, False
-    for start in ("minao", "model", "fit"):
-        reached.clear()
-        with warnings.catch_warnings(record=True) as noted:
-            warnings.simplefilter("always", GuessWarning)
-            guess = {"minao": None, "model": model, "fit": exact}[start]
-            dm0 = None if guess is None else initial_guess(mean_field, guess)
-        if start == "model":
-            refused = any(issubclass(w.category, GuessWarning) for w in noted)
-        with numpy_products():
-            mean_field.kernel(dm0)
-        exact = exact or density_from_mean_field(mean_field, model.model.basis)
-        counts.append([reached[threshold] for threshold in THRESHOLDS])
-    return {"cycles": np.transpose(counts).tolist(), "refused": refused}
+    with numpy_products():
+        mean_field.kernel(start)
+    return [reached[threshold] for threshold in THRESHOLDS]
 
 
 def cycles(arguments: argparse.Namespace) -> None:
@@ -181,7 +200,7 @@ def cycles(arguments: argparse.Namespace) -> None:
     found = []
     print(f"{'':10} cycles from minao, model, fit to 1e-9 and to 1e-6 Hartree")
     for atoms in chosen(parts_of_the_recipe()["test"], arguments.sizes, arguments.each):
-        one = kept("cycles", atoms, lambda a=atoms: cycles_of(a, model))
+        one = cycles_of(atoms, model)
         found.append(one["cycles"])
         print(f"{atoms.get_chemical_formula():10} {one}", flush=True)
     for tolerance, (usual, mine, fit) in zip(THRESHOLDS, np.mean(found, axis=0), strict=True):

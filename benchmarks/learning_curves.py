@@ -7,7 +7,7 @@ leading channels of each l) to coefficients, in closed form and in the same metr
 of all are the best of five on the validation part. Runs are kept and gone on with. Run
 
     python benchmarks/learning_curves.py organic
-    python benchmarks/learning_curves.py organic-pbe --models linear    # as the shipped model
+    python benchmarks/learning_curves.py organic-pbe --models linear medium    # all of its data
     python benchmarks/learning_curves.py water
     python benchmarks/learning_curves.py monomers --folder FOLDER    # as for salted_water.py
 
@@ -52,7 +52,7 @@ MODELS = Path(__file__).parents[1] / "models"
 class Set:
     """A data set, how it is divided (``test``: that fraction), and a cutoff in Angstrom.
 
-    ``split`` is a file that divides it instead.
+    ``split`` is a file that divides it instead, ``memory`` that for metrics in GB.
     """
 
     folder: Path
@@ -62,6 +62,7 @@ class Set:
     test: float
     ridges: tuple[float, ...] = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
     split: Path | None = None
+    memory: float = 8.0
 
 
 MONOMERS = "monomers"
@@ -76,6 +77,7 @@ SETS = {
         0.0,
         (1e-7, 1e-6, 1e-5),
         split=MODELS / "organic-pbe" / "split.json",
+        memory=13.0,
     ),
     "water": Set(MODELS / "water-pbe" / "densities", None, (30, 60, 120, 240), 4.5, 0.15),
     MONOMERS: Set(
@@ -127,9 +129,11 @@ def parts(dataset: DataSet, chosen: Set) -> dict[str, list[str]]:
 def sections(name: str, chosen: Set) -> dict[str, Any]:
     """Options of a model."""
     start = {"ridge": list(chosen.ridges), "iterations": 60}
+    loss = {"memory": chosen.memory}
     if name != LINEAR:
-        return {"model": {"preset": name, "cutoff": chosen.cutoff}, "start": start}
+        return {"model": {"preset": name, "cutoff": chosen.cutoff}, "start": start, "loss": loss}
     return {
+        "loss": loss,
         "model": {"tensors": 0, "channels": CHANNELS, "cutoff": chosen.cutoff, **SCALING},
         "start": {**start, "components": 512},
         "gradient": {"epochs": 0},

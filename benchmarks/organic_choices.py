@@ -44,6 +44,10 @@ RUNS: dict[str, dict[str, Any]] = {
     "without messages": {"model": {"messages": 0}},
     "without messages, average 0.98": {"model": {"messages": 0}, "gradient": {"average": 0.98}},
     "medium": {},
+    "32 messages": {"model": {"messages": 32}},
+    "l <= 6": {"model": {"max_angular": 6}},
+    "90 epochs": {"gradient": {"epochs": 90}},
+    "90 epochs, 16 messages": {"model": {"messages": 16}, "gradient": {"epochs": 90}},
 }
 
 #: Seeds of the models whose mean is judged.

@@ -143,8 +143,8 @@ def cycles(arguments: argparse.Namespace) -> None:
     """Cycles from PySCF's start, from the model and from a fit of the converged density."""
     model = RhoCalculator(MODEL, device="cpu")
     rows, refused = [], 0
-    for atoms in held_out(arguments.first):
-        found = kept("cycles", atoms, lambda a=atoms: cycles_of(a, model), WORK)
+    for atoms in held_out(arguments.first, arguments.skip):
+        found = cycles_of(atoms, model, WORK)
         rows.append(found["cycles"])
         refused += found["refused"]
         print(f"{atoms.get_chemical_formula():16} {found}", flush=True)
@@ -176,7 +176,7 @@ def energies(arguments: argparse.Namespace) -> None:
         }
 
     rows, errors = [], []
-    for atoms in held_out(arguments.first):
+    for atoms in held_out(arguments.first, arguments.skip):
         usual = kept("scf", atoms, lambda a=atoms: self_consistent(a), WORK)
         mine = kept("harris", atoms, lambda a=atoms: run(a), WORK)
         shifts = [1e3 * (mine[k] - usual["energy"]) / len(atoms) for k in ("energy", "screened")]
@@ -195,10 +195,10 @@ def energies(arguments: argparse.Namespace) -> None:
     )
 
 
-def held_out(first: int | None) -> list[Atoms]:
+def held_out(first: int | None, skip: int = 0) -> list[Atoms]:
     """Molecules of the test set."""
     dataset, names = test_set(first)
-    found = [dataset.load(name).atoms for name in names]
+    found = [dataset.load(name).atoms for name in names[skip:]]
     return [Atoms(a.symbols, a.positions) for a in found]
 
 
@@ -232,6 +232,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART")
     parser.add_argument("--first", type=int, help="structures of each set; left out: all")
+    parser.add_argument("--skip", type=int, default=0, help="left out first of cycles, energies")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="of transfer")
     parser.add_argument("--processes", type=int, default=1, help="structures judged at once")
     parser.add_argument("--each", action="store_true", help="print every structure of transfer")
