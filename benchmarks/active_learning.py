@@ -53,7 +53,7 @@ class Comparison:
         self.split = read_split(RECIPE / "split.json", self.dataset.ids)
         order = np.random.default_rng(seed).permutation(self.split["training"]).tolist()
         molecules = {name: self.smiles(name) for name in order}
-        order = [name for name in order if set(molecules[name].split(".")) != {"O"}]
+        order = [name for name in order if set(molecules[name].split(".")) != {"O"}]  # no water
         aside = {molecules[name] for name in order[:JUDGED]}
         self.judged = [name for name in order if molecules[name] in aside]
         self.pool = [name for name in order if molecules[name] not in aside]

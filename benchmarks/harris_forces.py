@@ -146,11 +146,13 @@ def cycles_of(atoms: Atoms, model: RhoCalculator, root: Path = WORK) -> dict[str
     """Cycles from PySCF's start, from the model, and from a fit of the density itself.
 
     ``cycles`` has those to each of the thresholds. ``refused`` says that the start of the model
-    was dropped for PySCF's. Only the second of the three depends on the model; they are kept apart.
+    was dropped for PySCF's. Only the second of the three depends on the model, and is kept under
+    its fingerprint.
     """
     basis = model.model.basis
     usual = kept("cycles-usual", atoms, lambda: cycles_without_model(atoms, basis), root)
-    mine = kept("cycles-model", atoms, lambda: cycles_from_model(atoms, model), root)
+    name = f"cycles-{model.model.fingerprint[:12]}"
+    mine = kept(name, atoms, lambda: cycles_from_model(atoms, model), root)
     counts = [usual["minao"], mine["model"], usual["fit"]]
     return {"cycles": np.transpose(counts).tolist(), "refused": mine["refused"]}
 

@@ -129,11 +129,11 @@ def parts(dataset: DataSet, chosen: Set) -> dict[str, list[str]]:
 def sections(name: str, chosen: Set) -> dict[str, Any]:
     """Options of a model."""
     start = {"ridge": list(chosen.ridges), "iterations": 60}
-    loss = {"memory": chosen.memory}
+    made = {"loss": {"memory": chosen.memory}, "start": start}
     if name != LINEAR:
-        return {"model": {"preset": name, "cutoff": chosen.cutoff}, "start": start, "loss": loss}
+        return {**made, "model": {"preset": name, "cutoff": chosen.cutoff}}
     return {
-        "loss": loss,
+        **made,
         "model": {"tensors": 0, "channels": CHANNELS, "cutoff": chosen.cutoff, **SCALING},
         "start": {**start, "components": 512},
         "gradient": {"epochs": 0},

@@ -1,6 +1,6 @@
 """Choices behind ``organic-pbe``, each beside its alternatives on the same structures.
 
-    python benchmarks/organic_choices.py gradients    # parts, averages of weights, means of models
+    python benchmarks/organic_choices.py gradients    # parts, epochs, averages of weights, means
     python benchmarks/organic_choices.py features     # neighbour densities
     python benchmarks/organic_choices.py basis        # fewer functions
 

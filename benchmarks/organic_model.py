@@ -232,7 +232,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART")
     parser.add_argument("--first", type=int, help="structures of each set; left out: all")
-    parser.add_argument("--skip", type=int, default=0, help="left out first of cycles, energies")
+    parser.add_argument(
+        "--skip", type=int, default=0, help="molecules to begin after: cycles, energies"
+    )
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="of transfer")
     parser.add_argument("--processes", type=int, default=1, help="structures judged at once")
     parser.add_argument("--each", action="store_true", help="print every structure of transfer")
@@ -240,6 +242,8 @@ def main() -> None:
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
         parser.error(f"PART is {sorted(unknown)}: give any of {', '.join(PARTS)}")
+    if arguments.first is not None and arguments.skip >= arguments.first:
+        parser.error(f"--skip {arguments.skip} leaves nothing of --first {arguments.first}")
     for part in arguments.parts:
         PARTS[part](arguments)
 

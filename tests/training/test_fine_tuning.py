@@ -39,8 +39,10 @@ def tune(plan: Any, model_file: Path, tmp_path: Path) -> Any:
 
     def make(name: str = "tuned", **sections: Any) -> TrainOptions:
         initial = {"model": model_file, **sections.pop("initial", {})}
+        start = sections.pop("start", {})
         data = plan(tmp_path / name, initial=None, **sections).model_dump(exclude={"model"})
-        return TrainOptions.model_validate({**data, "initial": initial})
+        start = {**data["start"], **start}
+        return TrainOptions.model_validate({**data, "initial": initial, "start": start})
 
     return make
 
@@ -56,19 +58,13 @@ def test_network_of_a_file_is_the_one_that_was_exported(
         torch.testing.assert_close(value, expected[name], rtol=0, atol=0, msg=name)
 
 
-def without_iterations(options: TrainOptions) -> TrainOptions:
-    data = options.model_dump(exclude={"model"})
-    return TrainOptions.model_validate({**data, "start": {**data["start"], "iterations": 0}})
-
-
-@pytest.mark.parametrize("what", ["frozen readouts", "no iterations"])
+@pytest.mark.parametrize(
+    "sections", [{"initial": {"freeze": ["readouts"]}}, {"start": {"iterations": 0}}]
+)
 def test_start_that_leaves_the_model_as_it_is(
-    what: str, run: Any, tune: Any, dataset: DataSet
+    sections: dict[str, Any], run: Any, tune: Any, dataset: DataSet
 ) -> None:
-    if what == "frozen readouts":
-        options = tune(gradient={"epochs": 0}, initial={"freeze": ["readouts"]})
-    else:
-        options = without_iterations(tune(gradient={"epochs": 0}))
+    options = tune(gradient={"epochs": 0}, **sections)
     train(options)
     expected = load_run(run.options, dataset.basis).state_dict()
     for name, value in load_run(options, dataset.basis).state_dict().items():
