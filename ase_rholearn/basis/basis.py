@@ -198,7 +198,31 @@ class Basis:
 
     def radial_functions(self, z: int, l: int) -> tuple[RadialFunction, ...]:
         """Shells of one species and one l, in the order n = 0, 1, ..."""
-        return tuple(shell for shell in self.shells[z] if shell.l == l)
+        return self._shells_of_l.get((z, l), ())
+
+    @cached_property
+    def _shells_of_l(self) -> dict[tuple[int, int], tuple[RadialFunction, ...]]:
+        orders = range(self.l_max + 1)
+        own = {
+            z: [tuple(s for s in shells if s.l == l) for l in orders]
+            for z, shells in self.shells.items()
+        }
+        return {(z, l): of_l for z, parts in own.items() for l, of_l in enumerate(parts)}
+
+    @cached_property
+    def block_patterns(self) -> dict[tuple[int, int], np.ndarray]:
+        """Where the coefficients of one l are within those of an atom: shape (2 l + 1, n).
+
+        By (l, atomic number), for all l that a species has functions of.
+        """
+        patterns = {}
+        for l in range(self.l_max + 1):
+            for z in self.species:
+                if count := len(self.radial_functions(z, l)):
+                    start = sum(2 * shell.l + 1 for shell in self.shells[z] if shell.l < l)
+                    m, n = np.arange(2 * l + 1)[:, None], np.arange(count)
+                    patterns[l, z] = start + m + (2 * l + 1) * n
+        return patterns
 
     @cached_property
     def sizes(self) -> dict[int, int]:

@@ -9,6 +9,7 @@ too.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,12 +27,7 @@ def block_keys(basis: Basis) -> list[tuple[int, int]]:
     >>> block_keys(Basis.from_shells({"H": [(0, [1.0])], "O": [(0, [1.0]), (1, [2.0])]}))
     [(0, 1), (0, 8), (1, 8)]
     """
-    return [
-        (l, z)
-        for l in range(basis.l_max + 1)
-        for z in basis.species
-        if basis.radial_functions(z, l)
-    ]
+    return list(basis.block_patterns)
 
 
 def to_tensormap(
@@ -68,10 +64,10 @@ def to_tensormap(
     flat = np.concatenate(vectors) if vectors else np.zeros(0)
     atom_starts = [basis.offsets(z)[:-1] + start for z, start in zip(numbers, starts, strict=False)]
 
-    keys, blocks = block_keys(basis), []
-    for l, z in keys:
+    blocks = []
+    for (l, z), pattern in basis.block_patterns.items():
         rows = np.array([atom_starts[s][a] for s, a in samples[z]], dtype=int)
-        index = rows[:, None, None] + _block_pattern(basis, z, l)[None]
+        index = rows[:, None, None] + pattern
         blocks.append(
             TensorBlock(
                 values=torch.from_numpy(flat[index]).to(dtype),
@@ -80,7 +76,7 @@ def to_tensormap(
                 properties=Labels("n", torch.arange(index.shape[2]).reshape(-1, 1)),
             )
         )
-    key_values = torch.tensor([[l, 1, z] for l, z in keys])
+    key_values = torch.tensor([[l, 1, z] for l, z in block_keys(basis)])
     return TensorMap(Labels(["o3_lambda", "o3_sigma", "center_type"], key_values), blocks)
 
 
@@ -107,29 +103,31 @@ def from_tensormap(
     found = {
         (int(key["o3_lambda"]), int(key[species_name])): block for key, block in tensor.items()
     }
-    unknown = sorted(set(found) - set(block_keys(basis)))
-    unknown = [key for key in unknown if len(found[key].samples) > 0]
+    patterns = basis.block_patterns
+    unknown = sorted(key for key in set(found) - set(patterns) if len(found[key].samples) > 0)
     if unknown:
         raise ValueError(
             f"the TensorMap has blocks (l, species) = {unknown} that the basis has not: "
             "is it the basis that the coefficients belong to?"
         )
-    vectors = [np.full(basis.size(z), np.nan) for z in numbers]
-    offsets = [basis.offsets(z) for z in numbers]
+    systems = _Systems.of(basis, numbers)
+    flat = np.full(systems.ends[-1], np.nan)
     for (l, z), block in found.items():
-        pattern = _block_pattern(basis, z, l) if (l, z) in block_keys(basis) else None
-        if pattern is None:
+        if (l, z) not in patterns:
             continue
+        pattern = patterns[l, z]
         values = block.values.detach().cpu().numpy()
         if values.shape[1:] != pattern.shape:
             raise ValueError(
                 f"the block of l = {l}, species {z} has {values.shape[1:]} components and "
                 f"properties, the basis has {pattern.shape}: is it the right basis?"
             )
+        if len(values) == 0:
+            continue
         samples = block.samples.values.cpu().numpy()[:, _columns(block.samples)]
-        _check_samples(samples, numbers, z)
-        for (system, atom), value in zip(samples, values, strict=True):
-            vectors[system][offsets[system][atom] + pattern] = value
+        starts = systems.starts_of(samples, z)
+        flat[starts[:, None, None] + pattern] = values
+    vectors = np.split(flat, systems.ends[1:-1])[: len(numbers)]
     for system, vector in enumerate(vectors):
         if np.isnan(vector).any():
             raise ValueError(
@@ -139,17 +137,57 @@ def from_tensormap(
     return vectors
 
 
-def _check_samples(samples: np.ndarray, numbers: Sequence[np.ndarray], z: int) -> None:
-    """Raise a ValueError if a sample of a block of species z is another species, or no atom."""
-    for system, atom in samples.tolist():
-        inside = 0 <= system < len(numbers) and 0 <= atom < len(numbers[system])
-        found = int(numbers[system][atom]) if inside else None
-        if found != z:
-            there = chemical_symbols[found] if found is not None else "no such atom"
+@dataclass(frozen=True)
+class _Systems:
+    """Where the atoms of several systems are, whose vectors follow each other.
+
+    Attributes
+    ----------
+    counts
+        Atoms of each system, and of one more that has none: (n_systems + 1,).
+    numbers
+        Of all atoms, and -1 for what is no atom: (n_atoms + 1,).
+    starts
+        Where the coefficients of each atom start, and where all end: (n_atoms + 1,).
+    ends
+        The same for systems: (n_systems + 1,).
+    """
+
+    counts: np.ndarray
+    numbers: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+    @classmethod
+    def of(cls, basis: Basis, numbers: Sequence[np.ndarray]) -> _Systems:
+        counts = np.array([*map(len, numbers), 0], dtype=int)
+        joined = np.concatenate([*numbers, np.zeros(0, int)])
+        starts = basis.offsets(joined)
+        ends = starts[np.cumsum(counts) - counts]
+        return cls(counts, np.append(joined, -1), starts, ends)
+
+    def starts_of(self, samples: np.ndarray, z: int) -> np.ndarray:
+        """Starts of samples (system, atom) of species z: (n_samples,).
+
+        Raises
+        ------
+        ValueError
+            One of them is another species, or no atom.
+        """
+        system, atom = samples.T.astype(int)
+        known = np.clip(system, 0, len(self.counts) - 1)
+        inside = (system == known) & (atom >= 0) & (atom < self.counts[known])
+        first_atoms = np.cumsum(self.counts) - self.counts
+        places = np.where(inside, first_atoms[known] + atom, -1)
+        found = self.numbers[places]
+        for wrong in np.flatnonzero(found != z)[:1]:
+            there = chemical_symbols[found[wrong]] if inside[wrong] else "no such atom"
             raise ValueError(
-                f"the TensorMap has atom {atom} of system {system} as {chemical_symbols[z]} but "
-                f"numbers have {there} there: give the structures that it was made for, in order"
+                f"the TensorMap has atom {atom[wrong]} of system {system[wrong]} as "
+                f"{chemical_symbols[z]} but numbers have {there} there: give the structures that "
+                "it was made for, in order"
             )
+        return self.starts[places]
 
 
 def _species_name(tensor: TensorMap) -> str:
@@ -175,13 +213,6 @@ def _samples_by_species(
 
 def _label_values(samples: list[tuple[int, int]]) -> torch.Tensor:
     return torch.tensor(samples, dtype=torch.int32).reshape(-1, 2)
-
-
-def _block_pattern(basis: Basis, z: int, l: int) -> np.ndarray:
-    """Positions of (m, n) of one block within the coefficients of its atom: shape (2l+1, n)."""
-    start = sum(2 * s.l + 1 for s in basis.shells[z] if s.l < l)
-    count = len(basis.radial_functions(z, l))
-    return start + np.arange(2 * l + 1)[:, None] + (2 * l + 1) * np.arange(count)[None, :]
 
 
 def _columns(samples: Labels) -> list[int]:

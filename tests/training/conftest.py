@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ase_rholearn.basis import Basis
+from ase_rholearn.basis import AtomicDensity, Basis
 from ase_rholearn.model import DensityNetwork, NeighborDensity, NetworkOptions, build_network
-from ase_rholearn.references.pyscf import KohnSham, atomic_densities, reference
+from ase_rholearn.references.pyscf import KohnSham, reference
 from ase_rholearn.training import DataSet
 from ase_rholearn.training.learning.train import train
 from ase_rholearn.training.options import TrainOptions
@@ -53,7 +54,16 @@ def tiny_basis() -> Basis:
         },
         name="tiny",
     )
-    return basis.with_atomic_densities(atomic_densities([1, 8], orbital_basis="def2-svp"))
+    return basis.with_atomic_densities(free_atoms())
+
+
+def free_atoms() -> dict[int, AtomicDensity]:
+    """``atomic_densities([1, 8], orbital_basis="def2-svp")``, the same to the last digit.
+
+    Names of references contain it, and the order of names decides how they are divided.
+    """
+    read = json.loads((Path(__file__).parent / "free_atoms.json").read_text())
+    return {int(z): AtomicDensity.from_dict(own) for z, own in read.items()}
 
 
 @pytest.fixture(scope="session")

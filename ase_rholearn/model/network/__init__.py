@@ -17,12 +17,13 @@ Everything here can be compiled by TorchScript and depends on nothing but torch.
 from .build import build_network
 from .channels import ChannelMixing, Messages, Products, products_of
 from .coupling import CoupledPath, CoupledProduct, paths_of
-from .expansion import Expansion, send
+from .expansion import Expansion
 from .gates import Gates, layers_of
 from .network import DensityNetwork, SpeciesNetwork, readouts_of, species_of
 from .options import NetworkOptions
 from .radial import NeighborDensity, RadialTable
 from .readout import Readout
+from .sending import blocks_of_atoms, send
 
 __all__ = [
     "ChannelMixing",
@@ -38,6 +39,7 @@ __all__ = [
     "RadialTable",
     "Readout",
     "SpeciesNetwork",
+    "blocks_of_atoms",
     "build_network",
     "layers_of",
     "paths_of",

@@ -6,6 +6,7 @@ import torch
 
 from ...basis import solid_harmonics
 from .radial import RadialTable
+from .sending import blocks_of_atoms, send
 
 #: Pairs that are expanded at once; their products stay in the processor's cache.
 _PAIRS_PER_BLOCK = 4096
@@ -97,26 +98,23 @@ class Expansion(torch.nn.Module):
         torch.Tensor
             (n_atoms, (l_max + 1)^2, n_weights * n_radial).
         """
+        order = torch.argsort(centers, stable=True)
+        counts = torch.bincount(centers, minlength=weights.shape[0])
+        neighbors, vectors = neighbors[order], vectors[order]
+        blocks = blocks_of_atoms(counts, self.pairs_per_block)
         lm_size = (self.l_max + 1) * (self.l_max + 1)
-        size = weights.shape[1] * self.n_radial
-        total = weights.new_zeros((weights.shape[0], lm_size, size))
-        for start in range(0, vectors.shape[0], self.pairs_per_block):
-            stop = start + self.pairs_per_block
-            products = self.products(vectors[start:stop])
-            messages = send(weights[neighbors[start:stop]], products)
-            total = total.index_add(0, centers[start:stop], messages)
-        return total
+        # without atoms there is no block
+        parts = [weights.new_zeros((0, lm_size, weights.shape[1] * self.n_radial))]
+        for block in range(len(blocks) - 1):
+            atom, pair = blocks[block]
+            next_atom, next_pair = blocks[block + 1]
+            products = self.products(vectors[pair:next_pair])
+            sent = weights[neighbors[pair:next_pair]]
+            parts.append(send(sent, products, counts[atom:next_atom]))
+        return torch.cat(parts)
 
     def self_contribution(self, species: torch.Tensor, lm_size: int) -> torch.Tensor:
         """The atom's own Gaussian: (n_atoms, (l_max + 1)^2, n_species * n_radial)."""
         chosen = torch.nn.functional.one_hot(species, self.n_species).to(self.own.dtype)
         s = (chosen.unsqueeze(2) * self.own).reshape(-1, 1, self.size)
         return torch.nn.functional.pad(s, (0, 0, 0, lm_size - 1))
-
-
-def send(weights: torch.Tensor, products: torch.Tensor) -> torch.Tensor:
-    """What neighbours with weights (n_pairs, n_weights) add to expansions.
-
-    Products (n_pairs, lm, n_radial) -> (n_pairs, lm, n_weights * n_radial).
-    """
-    return (weights[:, None, :, None] * products[:, :, None, :]).flatten(2)

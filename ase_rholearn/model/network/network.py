@@ -56,10 +56,20 @@ class SpeciesNetwork(torch.nn.Module):
 
     def forward(self, expansion: torch.Tensor) -> list[torch.Tensor]:
         """Coefficients of each lambda: (n_atoms, 2 lambda + 1, n_out), e/bohr^1.5."""
+        if expansion.shape[0] == 0:
+            return self.nothing(expansion)
         outputs = self.orthonormal(expansion)
         for o3_lambda, readout in enumerate(self.readouts):
             product = torch.matmul(outputs[o3_lambda], readout.transform)  # type: ignore[arg-type]
             outputs[o3_lambda] = product
+        return outputs
+
+    def nothing(self, expansion: torch.Tensor) -> list[torch.Tensor]:
+        """Coefficients of no atoms; most species of a model have none in a structure."""
+        outputs: list[torch.Tensor] = []
+        for o3_lambda, readout in enumerate(self.readouts):
+            shape = (0, 2 * o3_lambda + 1, readout.n_out)
+            outputs.append(expansion.new_zeros(shape))  # type: ignore[arg-type]
         return outputs
 
     def orthonormal(self, expansion: torch.Tensor) -> list[torch.Tensor]:
@@ -195,7 +205,8 @@ class DensityNetwork(torch.nn.Module):
         total = expansion.new_zeros((expansion.shape[0], self.n_messages))
         for k, network in enumerate(self.species):
             rows = torch.nonzero(species == k).squeeze(1)
-            total = total.index_copy(0, rows, network.messages(expansion[rows]))  # type: ignore[operator]
+            if rows.shape[0] > 0:
+                total = total.index_copy(0, rows, network.messages(expansion[rows]))  # type: ignore[operator]
         return total
 
     def last_layers(

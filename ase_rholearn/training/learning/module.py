@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -43,6 +44,16 @@ class DensityTraining(lightning.LightningModule):
         self.scale = scale
         for parameter in unused_parameters(network):
             parameter.requires_grad_(False)  # processes that share the work wait for gradients
+        self.trained = [p for p in network.parameters() if p.requires_grad]
+        self.sizes = [rounded_size(parameter) for parameter in self.trained]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the sizes that weights had at the start, by which the optimizer groups them."""
+        checkpoint["sizes"] = self.sizes
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take them from there."""
+        self.sizes = checkpoint["sizes"]
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """Loss of one batch, relative to the loss of free atoms."""
@@ -62,21 +73,23 @@ class DensityTraining(lightning.LightningModule):
         """AdamW; each tensor of weights moves in proportion to its own size.
 
         The closed-form start gives them sizes that differ by orders of magnitude, and one rate
-        for all destroys it.
+        for all destroys it. Weights of about one size make one group: with few of them the
+        optimizer is faster.
         """
         options = self.options
-        trained = [p for p in self.network.parameters() if p.requires_grad]
         groups = [
             {
-                "params": [parameter],
+                "params": [p for p, of in zip(self.trained, self.sizes, strict=True) if of == size],
                 "size": size,
                 "lr": options.learning_rate * size,
                 # AdamW multiplies by the learning rate, which has the size in it already
                 "weight_decay": options.weight_decay / size,
             }
-            for parameter, size in zip(trained, map(typical_size, trained), strict=True)
+            for size in sorted(set(self.sizes))
         ]
-        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99))
+        # lightning does not clip gradients for the fused one in mixed precision
+        fused = options.precision != "bfloat16"
+        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=fused)
         schedule = self._schedule(optimizer, [float(group["lr"]) for group in groups])  # type: ignore[arg-type]
         if schedule is None:
             return optimizer
@@ -101,6 +114,15 @@ class DensityTraining(lightning.LightningModule):
     ) -> Batch:
         """Lightning does not look into frozen dataclasses."""
         return batch.to(device)
+
+
+def rounded_size(parameter: torch.Tensor) -> float:
+    """Typical size of the weights, to the next power of two.
+
+    >>> [rounded_size(torch.tensor([size])) for size in (0.9, 1.1, 5.0)]
+    [1.0, 1.0, 4.0]
+    """
+    return 2.0 ** round(math.log2(typical_size(parameter)))
 
 
 def unused_parameters(network: torch.nn.Module) -> list[torch.nn.Parameter]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -16,11 +17,11 @@ import torch
 from ase import Atoms
 
 from ...basis import Basis, orthonormal_transform
-from ...model.network import DensityNetwork, send, species_of
+from ...model.network import DensityNetwork, blocks_of_atoms, send, species_of
 from .neighbors import Neighbors, neighbors_of
 from .symmetric import metric_on, product
 
-#: Pairs whose messages are sent at once: the start has those of all samples in one batch.
+#: Pairs that are copied at once: the start has those of all samples in one batch.
 _PAIRS_PER_BLOCK = 65536
 
 
@@ -38,7 +39,7 @@ class Pairs:
     Attributes
     ----------
     centers, neighbors
-        Indices of atoms: (n_pairs,) each.
+        Indices of atoms: (n_pairs,) each, in the order of the centres.
     products
         Radial functions times harmonics: (n_pairs, (l_max + 1)^2, n_radial).
     """
@@ -60,11 +61,19 @@ class Pairs:
     def join(cls, parts: Sequence[Pairs], counts: Sequence[Sequence[int]]) -> Pairs:
         """Pairs of several structures; counts[species][structure] of atoms."""
         places = _places(counts)
-        return cls(
+        return cls.sorted(
             torch.cat([at[part.centers] for at, part in zip(places, parts, strict=True)]),
             torch.cat([at[part.neighbors] for at, part in zip(places, parts, strict=True)]),
             torch.cat([part.products for part in parts]),
         )
+
+    @classmethod
+    def sorted(
+        cls, centers: torch.Tensor, neighbors: torch.Tensor, products: torch.Tensor
+    ) -> Pairs:
+        """Pairs in any order."""
+        order = torch.argsort(centers, stable=True)
+        return cls(centers[order], neighbors[order], products[order])
 
 
 def _places(counts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
@@ -198,7 +207,7 @@ def pairs_of(network: DensityNetwork, found: Neighbors) -> Pairs | None:
     places = torch.argsort(torch.argsort(found.species, stable=True))
     with torch.no_grad():
         products = network.expansion.products(found.vectors)
-    return Pairs(places[found.centers], places[found.neighbors], products)
+    return Pairs.sorted(places[found.centers], places[found.neighbors], products)
 
 
 def mixed_expansions(network: Learner, batch: Batch) -> list[torch.Tensor]:
@@ -222,12 +231,14 @@ def expansions_with_messages(network: Learner, batch: Batch) -> list[torch.Tenso
             for species, expansion in zip(species_of(network), batch.expansions, strict=True)
         ]
     )
-    size = messages.shape[1] * pairs.products.shape[2]
-    second = pairs.products.new_zeros((len(messages), pairs.products.shape[1], size))
-    for start in range(0, len(pairs.centers), _PAIRS_PER_BLOCK):
-        block = slice(start, start + _PAIRS_PER_BLOCK)
-        sent = send(messages[pairs.neighbors[block]], pairs.products[block])
-        second = second.index_add(0, pairs.centers[block], sent)
+    counts = torch.bincount(pairs.centers, minlength=len(messages))
+    blocks = blocks_of_atoms(counts, _PAIRS_PER_BLOCK)
+    parts = []
+    for (atom, pair), (next_atom, next_pair) in pairwise(blocks):
+        sent = messages[pairs.neighbors[pair:next_pair]]
+        products = pairs.products[pair:next_pair]
+        parts.append(send(sent, products, counts[atom:next_atom]))
+    second = torch.cat(parts)
     sizes = [len(expansion) for expansion in batch.expansions]
     return [
         torch.cat(parts, dim=2) for parts in zip(batch.expansions, second.split(sizes), strict=True)
