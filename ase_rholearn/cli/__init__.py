@@ -44,6 +44,7 @@ for command in (
     training.train,
     evaluation.evaluate,
     training.export,
+    training.update,
     selection.select,
     training.options,
 ):

@@ -83,6 +83,19 @@ def export(
     typer.echo(f"wrote {output}")
 
 
+def update(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Model file, or the name of a shipped model.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file.")] = Path("model.pt"),
+) -> None:
+    """Write a model again with the code of this version, which its file runs from then on."""
+    from ..model import update_model
+
+    update_model(model, output)
+    typer.echo(f"wrote {output}")
+
+
 def options(
     command: Annotated[Job, typer.Argument(help="The command that reads the file.")],
     schema: Annotated[

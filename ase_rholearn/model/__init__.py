@@ -11,6 +11,7 @@ from .files import (
     load_model,
     load_network,
     shipped_models,
+    update_model,
 )
 from .network import DensityNetwork, NeighborDensity, NetworkOptions, build_network
 from .potential import Potential
@@ -40,4 +41,5 @@ __all__ = [
     "load_model",
     "load_network",
     "shipped_models",
+    "update_model",
 ]

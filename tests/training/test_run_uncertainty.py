@@ -15,7 +15,7 @@ from ase.io import write
 from scipy.stats import expon
 
 from ase_rholearn import Density, RhoCalculator, load_model
-from ase_rholearn.model import OutsideTrainingWarning
+from ase_rholearn.model import OutsideTrainingWarning, update_model
 from ase_rholearn.model.network import species_of
 from ase_rholearn.references import Reference
 from ase_rholearn.training.export import export_run
@@ -168,6 +168,16 @@ def test_calculator_gives_errors_of_atoms(file):
     np.testing.assert_allclose(errors[1], errors[2], rtol=0.5)  # hydrogen atoms
     twin = pickle.loads(pickle.dumps(calculator))
     np.testing.assert_array_equal(twin.get_uncertainty(atoms), errors)
+
+
+def test_an_updated_file_has_the_same_errors(file, tmp_path):
+    """Beside coefficients, what it knows about them; single precision rounds both."""
+    update_model(file, tmp_path / "new.pt")
+    old, new = load_model(file, "cpu"), load_model(tmp_path / "new.pt", "cpu")
+    (before,), (after,) = old.uncertainty([water()]), new.uncertainty([water()])
+    np.testing.assert_allclose(after.errors, before.errors, rtol=1e-3)
+    np.testing.assert_allclose(after.variances, before.variances, rtol=1e-3)
+    np.testing.assert_array_equal(after.extrapolation, before.extrapolation)
 
 
 def test_deviation_of_the_density_is_that_of_the_model(file):

@@ -66,6 +66,10 @@ def test_train_evaluate_export(
     status, out, err = command("export", options_file, "-o", path, "--dtype", "float64")
     assert (status, out, err) == (0, f"wrote {path}\n", "")
     assert load_model(path, "cpu").card.name == "tiny"
+    newer = tmp_path / "newer.pt"
+    status, out, err = command("update", path, "-o", newer)
+    assert (status, out, err) == (0, f"wrote {newer}\n", "")
+    assert load_model(newer, "cpu").card == load_model(path, "cpu").card
 
 
 def test_train_from_the_start(command: Command, options_file: Path, tmp_path: Path) -> None:

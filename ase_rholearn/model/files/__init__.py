@@ -6,6 +6,7 @@ from .history import TrainingHistory
 from .load import DensityModel, ModelFileError, load_model
 from .shipped import shipped_models
 from .trained import TrainedNetwork, load_network
+from .update import update_model
 
 __all__ = [
     "DensityModel",
@@ -17,4 +18,5 @@ __all__ = [
     "load_model",
     "load_network",
     "shipped_models",
+    "update_model",
 ]

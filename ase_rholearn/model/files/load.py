@@ -117,9 +117,9 @@ class DensityModel:
         """What the file says about itself, entries beyond those of metatomic."""
         return dict(self._model.metadata().extra)
 
-    def network_state(self) -> dict[str, torch.Tensor]:
-        """Weights and tables of the network inside, by name; for files of this package."""
-        prefix = "module.network."
+    def state(self) -> dict[str, torch.Tensor]:
+        """Weights and tables of what is inside, by name; for files of this package."""
+        prefix = "module."
         state = self._model.state_dict()
         return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 

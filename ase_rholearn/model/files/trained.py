@@ -10,7 +10,7 @@ from ...basis import Basis
 from ..network import DensityNetwork, NetworkOptions
 from ..network.build import build_network
 from .export import NETWORK_KEY
-from .load import ModelFileError, load_model
+from .load import DensityModel, ModelFileError, load_model
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,21 @@ def load_network(path: str | os.PathLike[str]) -> TrainedNetwork:
     ModelFileError
         The file is no model of this package, or it does not hold its architecture.
     """
-    model = load_model(path, "cpu", "float64")
+    return trained_network(load_model(path, "cpu", "float64"))
+
+
+def trained_network(model: DensityModel) -> TrainedNetwork:
+    """The same of a model that is loaded."""
     extra = model.metadata
     if NETWORK_KEY not in extra:
         raise ModelFileError(
-            f"{path} does not say which architecture its network has, as files of older versions: "
-            "export the run again"
+            f"{model.path} does not say which architecture its network has, as files of older "
+            "versions: export the run again"
         )
     options = NetworkOptions.from_dict(json.loads(extra[NETWORK_KEY]))
     network = build_network(options, model.basis)
     # radial tables come as new; those in the file may be of single precision
-    parameters = {name for name, _ in network.named_parameters()}
-    weights = {n: w for n, w in model.network_state().items() if n in parameters}
+    state = model.state()
+    weights = {name: state[f"network.{name}"] for name, _ in network.named_parameters()}
     network.load_state_dict(weights, strict=False)
     return TrainedNetwork(network, options, model.basis)
