@@ -189,3 +189,14 @@ def test_files_of_others_are_refused(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_text("nothing")
     with pytest.raises(ModelFileError, match="not a model file"):
         load_network(tmp_path / "model.pt")
+
+
+def test_no_iterations_need_weights_of_all_species(tune: Any, tiny_basis: Basis) -> None:
+    """Of those that the file lacks there would be nothing to start from."""
+    shells = {**tiny_basis.shells, 6: tiny_basis.shells[8]}
+    densities = {**tiny_basis.atomic_densities, 6: tiny_basis.atomic_densities[8]}
+    options = tune(start={"iterations": 0})
+    with pytest.raises(
+        ValueError, match=r"iterations is 0, but initial\.model has no weights for C"
+    ):
+        new_network(options, Basis(shells=shells, atomic_densities=densities))

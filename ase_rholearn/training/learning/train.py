@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from ase.data import chemical_symbols
 
 from ...basis import Basis
 from ...files import atomic_write, temporary_sibling
@@ -218,7 +219,14 @@ def new_network(options: TrainOptions, basis: Basis) -> DensityNetwork:
     """A network with the architecture of a run; with weights only if there are initial ones."""
     if options.initial is None:
         return build_network(options.model.network(), basis, metric=ORTHONORMAL_METRIC)
-    network = fine_tuned(load_initial(options.initial.model), basis)
+    initial = load_initial(options.initial.model)
+    new = [chemical_symbols[z] for z in basis.species if z not in initial.basis.species]
+    if new and options.start.iterations == 0:
+        raise ValueError(
+            f"start.iterations is 0, but initial.model has no weights for {', '.join(new)}: give at "
+            "least 1, so that these species have a start"
+        )
+    network = fine_tuned(initial, basis)
     freeze(network, options.initial.freeze)
     return network
 
