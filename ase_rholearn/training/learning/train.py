@@ -223,8 +223,8 @@ def new_network(options: TrainOptions, basis: Basis) -> DensityNetwork:
     new = [chemical_symbols[z] for z in basis.species if z not in initial.basis.species]
     if new and options.start.iterations == 0:
         raise ValueError(
-            f"start.iterations is 0, but initial.model has no weights for {', '.join(new)}: give at "
-            "least 1, so that these species have a start"
+            f"start.iterations is 0, but initial.model has no weights for {', '.join(new)}: give "
+            "at least 1, so that these species have a start"
         )
     network = fine_tuned(initial, basis)
     freeze(network, options.initial.freeze)
