@@ -50,9 +50,10 @@ MODELS = Path(__file__).parents[1] / "models"
 
 @dataclass(frozen=True)
 class Set:
-    """A data set, how it is divided (``test``: that fraction), and a cutoff in Angstrom.
+    """A data set, how it is divided (``test``: that fraction), and cutoffs in Angstrom.
 
-    ``split`` is a file that divides it instead, ``memory`` that for metrics in GB.
+    ``split`` is a file that divides it instead, ``memory`` that for metrics in GB. Beyond
+    ``scaling_radius`` neighbours count less, in all models.
     """
 
     folder: Path
@@ -63,6 +64,7 @@ class Set:
     ridges: tuple[float, ...] = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
     split: Path | None = None
     memory: float = 8.0
+    scaling_radius: float | None = PRESETS["medium"]["scaling_radius"]
 
 
 MONOMERS = "monomers"
@@ -79,16 +81,16 @@ SETS = {
         split=MODELS / "organic-pbe" / "split.json",
         memory=13.0,
     ),
-    "water": Set(MODELS / "water-pbe" / "densities", None, (30, 60, 120, 240), 4.5, 0.15),
+    # hydrogen bonds are longer than that radius
+    "water": Set(
+        MODELS / "water-pbe" / "densities", None, (60, 240), 4.5, 0.15, scaling_radius=None
+    ),
     MONOMERS: Set(
         Path("data"), None, (50, 100, 200, 400), 3.0, 0.2, (1e-13, 1e-11, 1e-9, 1e-7, 1e-5)
     ),
 }
 
 LINEAR = "linear"
-
-#: How much far neighbours count, as in the presets.
-SCALING = {name: PRESETS["medium"][name] for name in ("scaling_radius", "scaling_exponent")}
 
 #: Channels of each l in its features: seven species with six radial functions would make 10,000
 #: features of each lambda.
@@ -130,11 +132,14 @@ def sections(name: str, chosen: Set) -> dict[str, Any]:
     """Options of a model."""
     start = {"ridge": list(chosen.ridges), "iterations": 60}
     made = {"loss": {"memory": chosen.memory}, "start": start}
+    surroundings = {"cutoff": chosen.cutoff, "scaling_radius": chosen.scaling_radius}
     if name != LINEAR:
-        return {**made, "model": {"preset": name, "cutoff": chosen.cutoff}}
+        return {**made, "model": {"preset": name, **surroundings}}
+    exponent = PRESETS["medium"]["scaling_exponent"]
+    linear = {"tensors": 0, "channels": CHANNELS, "scaling_exponent": exponent}
     return {
         **made,
-        "model": {"tensors": 0, "channels": CHANNELS, "cutoff": chosen.cutoff, **SCALING},
+        "model": {**linear, **surroundings},
         "start": {**start, "components": 512},
         "gradient": {"epochs": 0},
     }

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from active_learning import Comparison, exported, heading, summary
+from active_learning import CLOSED_FORM, Comparison, exported, heading, summary
 from learning_curves import LINEAR, SETS, sections
 from organic_sets import RECIPE
 
@@ -39,15 +39,25 @@ from ase_rholearn.training.learning.train import load_network
 from ase_rholearn.training.options import GenerateOptions, TrainOptions, load_options
 from ase_rholearn.training.options.references import BasisOptions
 
-#: Runs by gradients, what is not that of ``medium``.
+#: Runs by gradients, what is not that of ``medium``; most without its products, which came last.
 RUNS: dict[str, dict[str, Any]] = {
-    "without messages": {"model": {"messages": 0}},
-    "without messages, average 0.98": {"model": {"messages": 0}, "gradient": {"average": 0.98}},
+    "without messages": {"model": {**CLOSED_FORM}},
+    "without messages, average 0.98": {
+        "model": {**CLOSED_FORM},
+        "gradient": {"average": 0.98},
+    },
+    "without products": {"model": {"products": 0}},
     "medium": {},
-    "32 messages": {"model": {"messages": 32}},
-    "l <= 6": {"model": {"max_angular": 6}},
-    "90 epochs": {"gradient": {"epochs": 90}},
-    "90 epochs, 16 messages": {"model": {"messages": 16}, "gradient": {"epochs": 90}},
+    "scaling radius 3, exponent 4": {
+        "model": {"products": 0, "scaling_radius": 3.0, "scaling_exponent": 4.0}
+    },
+    "32 messages": {"model": {"products": 0, "messages": 32}},
+    "l <= 6": {"model": {"products": 0, "max_angular": 6}},
+    "90 epochs": {"model": {"products": 0}, "gradient": {"epochs": 90}},
+    "90 epochs, 16 messages": {
+        "model": {"products": 0, "messages": 16},
+        "gradient": {"epochs": 90},
+    },
 }
 
 #: Seeds of the models whose mean is judged.
@@ -81,7 +91,8 @@ def gradients(arguments: argparse.Namespace) -> None:
     names = runs.pool[: arguments.size]
 
     linear = dataclasses.replace(SETS["organic-pbe"], ridges=(1e-7, 1e-5))
-    summary(LINEAR, runs.errors(runs.train(LINEAR, names, **sections(LINEAR, linear))))
+    fit = runs.train(LINEAR, names, **sections(LINEAR, linear))
+    summary(LINEAR, runs.errors(fit), runs.rare)
 
     def run(label: str, seed: int = 0) -> TrainOptions:
         other = RUNS[label]
@@ -91,11 +102,11 @@ def gradients(arguments: argparse.Namespace) -> None:
         return runs.train(f"{label}-{seed}", names, model=model, gradient=gradient, seed=seed)
 
     for label in RUNS:
-        summary(label, runs.errors(run(label)))
+        summary(label, runs.errors(run(label)), runs.rare)
     members = [run("without messages", seed) for seed in SEEDS]
     for seed, member in zip(SEEDS[1:], members[1:], strict=True):
-        summary(f"without messages, seed {seed}", runs.errors(member))
-    summary(f"mean of these {len(members)}", errors_of_mean(runs, members))
+        summary(f"without messages, seed {seed}", runs.errors(member), runs.rare)
+    summary(f"mean of these {len(members)}", errors_of_mean(runs, members), runs.rare)
 
 
 def errors_of_mean(runs: Comparison, members: list[TrainOptions]) -> np.ndarray:
@@ -115,9 +126,9 @@ def features(arguments: argparse.Namespace) -> None:
     """The same network on other neighbour densities, in closed form."""
     runs = Comparison(0, arguments.work / "features")
     for label, options in FEATURES.items():
-        model = {"preset": "medium", "messages": 0, **options}  # the closed form has no messages
+        model = {"preset": "medium", **CLOSED_FORM, **options}
         run = runs.train(label, runs.pool[: arguments.size], model=model)
-        summary(label, runs.errors(run))
+        summary(label, runs.errors(run), runs.rare)
         runs.samples.clear()
 
 
@@ -133,7 +144,7 @@ def basis(arguments: argparse.Namespace) -> None:
         floor = floor_of(options, target, arguments.molecules)
         size = exported(options).stat().st_size / 1e6
         per = {z: target.size([z]) for z in (1, 6)}
-        summary(f"{label}: floor {floor:.3f} %", runs.errors(options))
+        summary(f"{label}: floor {floor:.3f} %", runs.errors(options), runs.rare)
         print(f"    {per[1]} functions on H, {per[6]} on C; file of {size:.1f} MB", flush=True)
 
 

@@ -50,7 +50,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "gates": 16,
         **_SCALING,
     },
-    "medium": {"channels": 12, "messages": 8, **_SCALING},
+    "medium": {"channels": 12, "messages": 8, "products": 8, **_SCALING},
     "large": {"channels": 16, "tensors": 32, "gates": 48, "messages": 16, **_SCALING},
 }
 
