@@ -16,9 +16,19 @@ from ase_rholearn.training import DataSet
 from ase_rholearn.training.learning.closed_form import ClosedForm, initialize
 from ase_rholearn.training.learning.features import product_features
 from ase_rholearn.training.learning.module import density_loss, loss_of_free_atoms, mean_loss
+from ase_rholearn.training.learning.neighbors import neighbors_of
 from ase_rholearn.training.learning.prepare import prepare
 from ase_rholearn.training.learning.readout import solve_readout
-from ase_rholearn.training.learning.samples import Batch, BlockOrder, Sample, expand
+from ase_rholearn.training.learning.samples import (
+    Batch,
+    BlockOrder,
+    Sample,
+    expand,
+    expansions_of,
+    expansions_with_messages,
+    pairs_of,
+    without_metrics,
+)
 from ase_rholearn.training.learning.samples import predictions as learned
 from ase_rholearn.training.options.train import LossOptions
 
@@ -219,3 +229,27 @@ def test_seed_decides(dataset: DataSet, plan: Any, tmp_path: Any) -> None:
         weights.append(torch.cat([s.gates.weight.flatten() for s in species_of(network)]))
     torch.testing.assert_close(weights[0], weights[1])
     assert not torch.allclose(weights[0], weights[2])
+
+
+def test_what_is_alike_but_for_rounding_is_not_told_apart(
+    dataset: DataSet, plan: Any, tmp_path: Any
+) -> None:
+    """After turned copies of one molecule, another that hardly differs is no outlier."""
+    network = new_network(dataset, plan, tmp_path, messages=2, channels=4)
+    (sample,) = prepare(dataset, dataset.ids[:1], network)
+    atoms = dataset.load(dataset.ids[0]).atoms
+
+    def copy(angle: float, moved: float = 0.0) -> Sample:
+        turned = atoms.copy()
+        turned.rotate(angle, (1, 2, 3))
+        turned.rattle(moved, seed=0)
+        found = neighbors_of(dataset.basis, turned, network.cutoff)
+        parts = {"expansions": expansions_of(network, found), "pairs": pairs_of(network, found)}
+        return dataclasses.replace(sample, **parts)
+
+    initialize(network, [copy(angle) for angle in (0, 40, 110, 200)], ClosedForm())
+    oxygen, other = species_of(network)[1], copy(70, moved=1e-4)
+    with torch.no_grad():
+        assert oxygen.messages(other.expansions[1]).abs().max() < 0.3
+        full = expansions_with_messages(network, without_metrics([other]))[1]
+        assert oxygen.gates.invariants(oxygen.channels(full)).abs().max() < 1

@@ -42,6 +42,9 @@ _MESSAGE_SIZE = 0.3
 #: The same of what further layers of gates see: they begin as small corrections.
 _LAYER_SIZE = 0.1
 
+#: Spread of features, relative to their mean, below which gates and messages see no difference.
+_SMALLEST_SPREAD = 1e-3
+
 
 @dataclass(frozen=True)
 class ClosedForm:
@@ -139,7 +142,7 @@ def _principal_messages(messages: Messages, expansion: torch.Tensor) -> None:
     mixed = messages.mixing(expansion).detach()
     covariance, mean = covariance_of(messages.product, mixed, centred=True)
     values, vectors = leading(covariance, messages.product.n_out)
-    vectors = _MESSAGE_SIZE * vectors / values.clamp_min(1e-12 * float(values[0]) + 1e-300).sqrt()
+    vectors = _MESSAGE_SIZE * vectors / _resolved(values.clamp_min(0).sqrt(), mean)
     with torch.no_grad():
         set_weights(messages.product, vectors, 0)
         messages.shift.copy_(-(mean @ vectors))
@@ -170,6 +173,15 @@ def _set_components(
     set_weights(product, torch.nn.functional.pad(vectors, (0, missing)), first)
 
 
+def _resolved(spread: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    """Standard deviations of features with this mean, none smaller than what is resolved.
+
+    Atoms that are alike by symmetry differ by rounding, which is not to be made large.
+    """
+    smallest = _SMALLEST_SPREAD * float(torch.linalg.vector_norm(mean))
+    return spread.clamp_min(max(smallest, 1e-12))
+
+
 def _initialize_gates(
     species: SpeciesNetwork, expansions: torch.Tensor, scale: float, generator: torch.Generator
 ) -> None:
@@ -177,7 +189,7 @@ def _initialize_gates(
     covariance, mean = covariance_of(gates.product, expansions, centred=True)
     n_invariants, n_gates = gates.weight.shape
     values, vectors = leading(covariance, n_invariants)
-    spread = values.clamp_min(0).sum().sqrt().clamp_min(1e-12)
+    spread = _resolved(values.clamp_min(0).sum().sqrt(), mean)
     with torch.no_grad():
         set_weights(gates.product, vectors / spread, 0)
         gates.shift.copy_(-(mean @ vectors) / spread)
