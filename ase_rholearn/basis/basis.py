@@ -198,16 +198,15 @@ class Basis:
 
     def radial_functions(self, z: int, l: int) -> tuple[RadialFunction, ...]:
         """Shells of one species and one l, in the order n = 0, 1, ..."""
-        return self._shells_of_l.get((z, l), ())
+        return self._shells_by_l[z].get(l, ())
 
     @cached_property
-    def _shells_of_l(self) -> dict[tuple[int, int], tuple[RadialFunction, ...]]:
+    def _shells_by_l(self) -> dict[int, dict[int, tuple[RadialFunction, ...]]]:
         orders = range(self.l_max + 1)
-        own = {
-            z: [tuple(s for s in shells if s.l == l) for l in orders]
+        return {
+            z: {l: tuple(shell for shell in shells if shell.l == l) for l in orders}
             for z, shells in self.shells.items()
         }
-        return {(z, l): of_l for z, parts in own.items() for l, of_l in enumerate(parts)}
 
     @cached_property
     def block_patterns(self) -> dict[tuple[int, int], np.ndarray]:

@@ -145,6 +145,8 @@ class _Systems:
     ----------
     counts
         Atoms of each system, and of one more that has none: (n_systems + 1,).
+    first_atoms
+        Index of the first atom of each: (n_systems + 1,).
     numbers
         Of all atoms, and -1 for what is no atom: (n_atoms + 1,).
     starts
@@ -154,6 +156,7 @@ class _Systems:
     """
 
     counts: np.ndarray
+    first_atoms: np.ndarray
     numbers: np.ndarray
     starts: np.ndarray
     ends: np.ndarray
@@ -163,8 +166,8 @@ class _Systems:
         counts = np.array([*map(len, numbers), 0], dtype=int)
         joined = np.concatenate([*numbers, np.zeros(0, int)])
         starts = basis.offsets(joined)
-        ends = starts[np.cumsum(counts) - counts]
-        return cls(counts, np.append(joined, -1), starts, ends)
+        first_atoms = np.cumsum(counts) - counts
+        return cls(counts, first_atoms, np.append(joined, -1), starts, starts[first_atoms])
 
     def starts_of(self, samples: np.ndarray, z: int) -> np.ndarray:
         """Starts of samples (system, atom) of species z: (n_samples,).
@@ -177,8 +180,7 @@ class _Systems:
         system, atom = samples.T.astype(int)
         known = np.clip(system, 0, len(self.counts) - 1)
         inside = (system == known) & (atom >= 0) & (atom < self.counts[known])
-        first_atoms = np.cumsum(self.counts) - self.counts
-        places = np.where(inside, first_atoms[known] + atom, -1)
+        places = np.where(inside, self.first_atoms[known] + atom, -1)
         found = self.numbers[places]
         for wrong in np.flatnonzero(found != z)[:1]:
             there = chemical_symbols[found[wrong]] if inside[wrong] else "no such atom"

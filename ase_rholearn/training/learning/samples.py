@@ -39,7 +39,7 @@ class Pairs:
     Attributes
     ----------
     centers, neighbors
-        Indices of atoms: (n_pairs,) each, in the order of the centres.
+        Indices of atoms: (n_pairs,) each; in a batch, in the order of the centres.
     products
         Radial functions times harmonics: (n_pairs, (l_max + 1)^2, n_radial).
     """
@@ -61,17 +61,9 @@ class Pairs:
     def join(cls, parts: Sequence[Pairs], counts: Sequence[Sequence[int]]) -> Pairs:
         """Pairs of several structures; counts[species][structure] of atoms."""
         places = _places(counts)
-        return cls.sorted(
-            torch.cat([at[part.centers] for at, part in zip(places, parts, strict=True)]),
-            torch.cat([at[part.neighbors] for at, part in zip(places, parts, strict=True)]),
-            torch.cat([part.products for part in parts]),
-        )
-
-    @classmethod
-    def sorted(
-        cls, centers: torch.Tensor, neighbors: torch.Tensor, products: torch.Tensor
-    ) -> Pairs:
-        """Pairs in any order."""
+        centers = torch.cat([at[part.centers] for at, part in zip(places, parts, strict=True)])
+        neighbors = torch.cat([at[part.neighbors] for at, part in zip(places, parts, strict=True)])
+        products = torch.cat([part.products for part in parts])
         order = torch.argsort(centers, stable=True)
         return cls(centers[order], neighbors[order], products[order])
 
@@ -207,7 +199,7 @@ def pairs_of(network: DensityNetwork, found: Neighbors) -> Pairs | None:
     places = torch.argsort(torch.argsort(found.species, stable=True))
     with torch.no_grad():
         products = network.expansion.products(found.vectors)
-    return Pairs.sorted(places[found.centers], places[found.neighbors], products)
+    return Pairs(places[found.centers], places[found.neighbors], products)
 
 
 def mixed_expansions(network: Learner, batch: Batch) -> list[torch.Tensor]:
