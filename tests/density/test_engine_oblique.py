@@ -43,6 +43,13 @@ def test_grid_equals_image_sum(atoms: Atoms, random_density: Callable[..., Densi
     np.testing.assert_allclose(values, expected, rtol=1e-12, atol=1e-9)
 
 
+def test_grids_repeat_to_the_last_bit(random_density: Callable[..., Density]) -> None:
+    """A start of VASP is the same file whenever it is written."""
+    density = random_density(silicon(), even_tempered(["Si"], beta=3.0))
+    grids = [density.on_grid(shape=(12, 12, 10)).values.tobytes() for _ in range(20)]
+    assert len(set(grids)) == 1
+
+
 @pytest.mark.parametrize("shape", [(13, 12, 11), (30, 40, 36), (1, 2, 50)])
 @pytest.mark.parametrize("cell", ["silicon", "slab", "tilted slab"])
 def test_grid_equals_points(

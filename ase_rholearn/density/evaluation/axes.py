@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ...basis import solid_harmonics
+from ...basis import harmonic_rotations
 from .terms import TermClass
 
 
@@ -44,8 +44,6 @@ class CartesianFrame:
 
     def _rotation(self, l_max: int) -> torch.Tensor:
         if l_max not in self._rotations:
-            inside = np.random.default_rng(0).normal(size=(4 * (l_max + 1) ** 2, 3))
-            outside = torch.from_numpy(inside @ self.axes)
-            here, there = (solid_harmonics(v, l_max) for v in (torch.from_numpy(inside), outside))
-            self._rotations[l_max] = torch.linalg.lstsq(here, there).solution.T
+            blocks = harmonic_rotations(torch.from_numpy(self.axes.T), l_max)
+            self._rotations[l_max] = torch.block_diag(*blocks)
         return self._rotations[l_max]
