@@ -1,13 +1,12 @@
 """Learning curves of the presets beside a linear lambda-SOAP model, on the same structures.
 
 For each number of training structures N, every model is trained on the first N of one random order
-and judged on the same test structures, which share no molecule with the others where the data set
-names molecules. The linear model maps lambda-SOAP features (512 components of those of the 16
-leading channels of each l) to coefficients, in closed form and in the same metric. The ridge terms
-of all are the best of five on the validation part. Runs are kept and gone on with. Run
+and judged on the same test structures; organic ones share no molecule with the others. The linear
+model maps lambda-SOAP features (512 components of those of the 16 leading channels of each l) to
+coefficients, in closed form and in the same metric. The ridge terms of all are the best of several
+on the validation part. Runs are kept and gone on with. Run
 
     python benchmarks/learning_curves.py organic
-    python benchmarks/learning_curves.py organic-pbe --models linear medium    # all of its data
     python benchmarks/learning_curves.py water
     python benchmarks/learning_curves.py monomers --folder FOLDER    # as for salted_water.py
 
@@ -37,7 +36,7 @@ from salted_water import COPIES, DATA, Monomers
 from ase_rholearn.model import DensityNetwork
 from ase_rholearn.references import Reference
 from ase_rholearn.training import DataSet, split_ids
-from ase_rholearn.training.data import groups_by, read_split, write_split
+from ase_rholearn.training.data import read_split, write_split
 from ase_rholearn.training.learning.module import loss_of_free_atoms, mean_loss
 from ase_rholearn.training.learning.prepare import prepare
 from ase_rholearn.training.learning.samples import Sample
@@ -50,19 +49,18 @@ MODELS = Path(__file__).parents[1] / "models"
 
 @dataclass(frozen=True)
 class Set:
-    """A data set, how it is divided (``test``: that fraction), and cutoffs in Angstrom.
+    """A data set, how it is divided, epochs of gradient training, and cutoffs in Angstrom.
 
-    ``split`` is a file that divides it instead, ``memory`` that for metrics in GB. Beyond
-    ``scaling_radius`` neighbours count less, in all models.
+    ``split`` is the fraction to test by, or a file that divides it, ``memory`` that for metrics in
+    GB. Beyond ``scaling_radius`` neighbours count less, in all models.
     """
 
     folder: Path
-    group: str | None
     sizes: tuple[int, ...]
     cutoff: float
-    test: float
+    split: float | Path
+    epochs: int
     ridges: tuple[float, ...] = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
-    split: Path | None = None
     memory: float = 8.0
     scaling_radius: float | None = PRESETS["medium"]["scaling_radius"]
 
@@ -70,23 +68,21 @@ class Set:
 MONOMERS = "monomers"
 
 SETS = {
-    "organic": Set(MODELS / "organic-pbe" / "data", "smiles", (64, 128, 256), 4.0, 0.2),
-    "organic-pbe": Set(
+    "organic": Set(
         MODELS / "organic-pbe" / "densities",
-        None,
-        (1294,),
+        (160, 320, 640, 1294),
         4.0,
-        0.0,
+        MODELS / "organic-pbe" / "split.json",
+        160,
         (1e-7, 1e-6, 1e-5),
-        split=MODELS / "organic-pbe" / "split.json",
         memory=13.0,
     ),
     # hydrogen bonds are longer than that radius
     "water": Set(
-        MODELS / "water-pbe" / "densities", None, (60, 240), 4.5, 0.15, scaling_radius=None
+        MODELS / "water-pbe" / "densities", (60, 240), 4.5, 0.15, 200, scaling_radius=None
     ),
     MONOMERS: Set(
-        Path("data"), None, (50, 100, 200, 400), 3.0, 0.2, (1e-13, 1e-11, 1e-9, 1e-7, 1e-5)
+        Path("data"), (50, 100, 200, 400), 3.0, 0.2, 100, (1e-13, 1e-11, 1e-9, 1e-7, 1e-5)
     ),
 }
 
@@ -119,11 +115,10 @@ def make_monomers(folder: Path, path: Path) -> Path:
 
 def parts(dataset: DataSet, chosen: Set) -> dict[str, list[str]]:
     """Ids of the training part, in random order, of the validation and of the test part."""
-    if chosen.split is not None:
+    if isinstance(chosen.split, Path):
         split = read_split(chosen.split, dataset.ids)
     else:
-        groups = groups_by(dataset, chosen.group) if chosen.group else None
-        split = split_ids(dataset.ids, 0.1, chosen.test, seed=0, groups=groups)
+        split = split_ids(dataset.ids, 0.1, chosen.split, seed=0)
     order = np.random.default_rng(0).permutation(len(split["training"]))
     return {**split, "training": [split["training"][i] for i in order]}
 
@@ -134,7 +129,8 @@ def sections(name: str, chosen: Set) -> dict[str, Any]:
     made = {"loss": {"memory": chosen.memory}, "start": start}
     surroundings = {"cutoff": chosen.cutoff, "scaling_radius": chosen.scaling_radius}
     if name != LINEAR:
-        return {**made, "model": {"preset": name, **surroundings}}
+        network = {"preset": name, **surroundings}
+        return {**made, "model": network, "gradient": {"epochs": chosen.epochs}}
     exponent = PRESETS["medium"]["scaling_exponent"]
     linear = {"tensors": 0, "channels": CHANNELS, "scaling_exponent": exponent}
     return {
@@ -154,22 +150,17 @@ class Errors:
     root_mean_square: float
 
 
-def run(
-    name: str, size: int, chosen: Set, split: dict[str, list[str]], work: Path, epochs: int | None
-) -> Errors:
+def run(name: str, size: int, chosen: Set, split: dict[str, list[str]], work: Path) -> Errors:
     """Errors of a model trained on ``size`` structures."""
     file = work / f"split-{size}.json"
     write_split(file, {**split, "training": split["training"][:size]})
-    made = sections(name, chosen)
-    if epochs is not None and name != LINEAR:
-        made["gradient"] = {"epochs": epochs}
     options = TrainOptions.model_validate(
         {
             "name": name,
             "dataset": chosen.folder,
             "output": work / f"{name}-{size}",
             "split": {"file": file},
-            **made,
+            **sections(name, chosen),
         }
     )
     train(options, say=lambda text: print(f"  {text}", flush=True))
@@ -229,6 +220,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     chosen = SETS[arguments.set]
+    if arguments.epochs is not None:
+        chosen = dataclasses.replace(chosen, epochs=arguments.epochs)
     work = arguments.work or Path("learning-curves") / arguments.set
     work.mkdir(parents=True, exist_ok=True)
     if arguments.set == MONOMERS:
@@ -240,7 +233,7 @@ def main() -> None:
     curves: dict[str, dict[int, float]] = {name: {} for name in arguments.models}
     for size in sizes:
         for name in arguments.models:
-            errors = run(name, size, chosen, split, work, arguments.epochs)
+            errors = run(name, size, chosen, split, work)
             curves[name][size] = errors.mean
             ratio = ""
             if LINEAR in curves and name != LINEAR:

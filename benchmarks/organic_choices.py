@@ -90,7 +90,7 @@ def gradients(arguments: argparse.Namespace) -> None:
     runs = Comparison(0, arguments.work / "gradients")
     names = runs.pool[: arguments.size]
 
-    linear = dataclasses.replace(SETS["organic-pbe"], ridges=(1e-7, 1e-5))
+    linear = dataclasses.replace(SETS["organic"], ridges=(1e-7, 1e-5))
     fit = runs.train(LINEAR, names, **sections(LINEAR, linear))
     summary(LINEAR, runs.errors(fit), runs.rare)
 

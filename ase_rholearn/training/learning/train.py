@@ -137,6 +137,8 @@ class _Stages:
     def keep_best(self, path: Path) -> None:
         """Write errors and weights; a stage may have spoiled what the one before had reached."""
         best = min(self.errors, key=self.errors.__getitem__)
+        if best != list(self.errors)[-1]:
+            self.say(f"kept, as the smallest: {self._text(self.errors[best])}")
         self.network.load_state_dict(self.states[best])
         with atomic_write(self.options.output / "errors.json", "w") as stream:
             json.dump(self.errors, stream, indent=1)
@@ -182,11 +184,14 @@ class _Stages:
     def _judge(self, name: str, stage: str) -> bool:
         """Note a stage; False if its error is no number, which is not noted."""
         error = self._error()
-        part = "validation" if self.validation else "training"
-        self.say(f"{stage}: {part} error {error:.3f} % of the deformation density")
+        self.say(f"{stage}: {self._text(error)}")
         if math.isfinite(error):
             self.errors[name], self.states[name] = error, copied_state(self.network)
         return math.isfinite(error)
+
+    def _text(self, error: float) -> str:
+        part = "validation" if self.validation else "training"
+        return f"{part} error {error:.3f} % of the deformation density"
 
 
 def _help(options: TrainOptions, dataset: DataSet) -> Path:
