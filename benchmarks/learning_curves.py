@@ -47,7 +47,7 @@ from ase_rholearn.training.options.train import PRESETS
 MODELS = Path(__file__).parents[1] / "models"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Set:
     """A data set, how it is divided, epochs of gradient training, and cutoffs in Angstrom.
 
@@ -69,20 +69,29 @@ MONOMERS = "monomers"
 
 SETS = {
     "organic": Set(
-        MODELS / "organic-pbe" / "densities",
-        (160, 320, 640, 1294),
-        4.0,
-        MODELS / "organic-pbe" / "split.json",
-        160,
-        (1e-7, 1e-6, 1e-5),
+        folder=MODELS / "organic-pbe" / "densities",
+        sizes=(160, 320, 640, 1294),
+        cutoff=4.0,
+        split=MODELS / "organic-pbe" / "split.json",
+        epochs=160,
+        ridges=(1e-7, 1e-6, 1e-5),
         memory=13.0,
     ),
-    # hydrogen bonds are longer than that radius
     "water": Set(
-        MODELS / "water-pbe" / "densities", (60, 240), 4.5, 0.15, 200, scaling_radius=None
+        folder=MODELS / "water-pbe" / "densities",
+        sizes=(60, 240),
+        cutoff=4.5,
+        split=0.15,
+        epochs=200,
+        scaling_radius=None,  # hydrogen bonds are longer than that of the presets
     ),
     MONOMERS: Set(
-        Path("data"), (50, 100, 200, 400), 3.0, 0.2, 100, (1e-13, 1e-11, 1e-9, 1e-7, 1e-5)
+        folder=Path("data"),
+        sizes=(50, 100, 200, 400),
+        cutoff=3.0,
+        split=0.2,
+        epochs=100,
+        ridges=(1e-13, 1e-11, 1e-9, 1e-7, 1e-5),
     ),
 }
 
@@ -214,7 +223,7 @@ def main() -> None:
     parser.add_argument("set", choices=sorted(SETS))
     parser.add_argument("--sizes", type=int, nargs="+", help="values of N")
     parser.add_argument("--models", nargs="+", default=[LINEAR, "small", "medium", "large"])
-    parser.add_argument("--epochs", type=int, help="of gradient training")
+    parser.add_argument("--epochs", type=int, help="of gradient training, instead of the set's")
     parser.add_argument("--work", type=Path, help="folder of the runs")
     parser.add_argument("--folder", type=Path, default=DATA, help="of the water monomers")
     arguments = parser.parse_args()
